@@ -11,9 +11,15 @@ import { GridError } from './errors.ts'
 
 const U32 = 0x1_0000_0000
 
-/** An append-only byte buffer that doubles when it is full. The bytes are `buffer.subarray(0, length)`. */
+/**
+ * An append-only byte buffer that doubles when it is full. What is being written is `buffer.subarray(start, length)`.
+ *
+ * Bytes before `start` have been handed out (to a socket, to a call that may be sent again) and never change: when
+ * room runs out, only what stands after `start` moves to a new buffer.
+ */
 export class ByteWriter {
   buffer: Buffer
+  start = 0
   length = 0
 
   constructor(capacity = 1024) {
@@ -22,13 +28,15 @@ export class ByteWriter {
 
   /** Makes room for `count` more bytes. The buffer may be replaced: do not hold it across a call. */
   reserve(count: number): void {
-    const needed = this.length + count
-    if (needed <= this.buffer.length) return
-    let capacity = this.buffer.length * 2
-    while (capacity < needed) capacity *= 2
+    if (this.length + count <= this.buffer.length) return
+    const size = this.length - this.start
+    let capacity = this.buffer.length
+    while (capacity < 2 * (size + count)) capacity *= 2
     const grown = Buffer.allocUnsafeSlow(capacity)
-    this.buffer.copy(grown, 0, 0, this.length)
+    this.buffer.copy(grown, 0, this.start, this.length)
     this.buffer = grown
+    this.start = 0
+    this.length = size
   }
 
   u8(value: number): void {
@@ -100,7 +108,12 @@ export class ByteWriter {
 
   /** A copy of what was written. */
   take(): Uint8Array {
-    return Uint8Array.prototype.slice.call(this.buffer, 0, this.length)
+    return Uint8Array.prototype.slice.call(this.buffer, this.start, this.length)
+  }
+
+  /** Forgets what was written; the memory is used again. */
+  clear(): void {
+    this.length = this.start
   }
 }
 
