@@ -49,3 +49,11 @@ export interface Control {
   announce(bytes: Uint8Array): void
   close(): Promise<void>
 }
+
+/** The announcements alone, for clients that know only the control plane's address. */
+export interface Announcements {
+  /** @throws GridError `CONTROL_UNAVAILABLE` */
+  open(onAnnouncement: (bytes: Uint8Array) => void): Promise<void>
+  announce(bytes: Uint8Array): void
+  close(): Promise<void>
+}

@@ -527,3 +527,28 @@ export function readId(r: ByteReader): string {
   const id = r.bytes.toString('hex', at, at + 16)
   return id === '00000000000000000000000000000000' ? '' : id
 }
+
+/**
+ * What members tell all over the control plane, as hints: `u8 kind · id · text address · block info`. Kind `member`
+ * says that a member is there (`info` is for members: MessagePack of what the roster holds of it); kind `who`, sent
+ * by a client or a newcomer with empty fields, asks every member to say so now.
+ */
+export const AnnouncementKind = { member: 1, who: 2 } as const
+
+export interface Announcement {
+  readonly kind: number
+  readonly id: string
+  readonly address: string
+  readonly info: Uint8Array
+}
+
+export function writeAnnouncement(w: ByteWriter, announcement: Announcement): void {
+  w.u8(announcement.kind)
+  writeId(w, announcement.id)
+  w.text(announcement.address)
+  w.block(announcement.info)
+}
+
+export function readAnnouncement(r: ByteReader): Announcement {
+  return { kind: r.u8(), id: readId(r), address: r.text(), info: r.block() }
+}
