@@ -1,0 +1,112 @@
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { checkOptions, nearest, optionRows, resolveOptions } from '../../src/member/options.ts'
+
+function file(name: string, content: string): string {
+  const path = join(mkdtempSync(join(tmpdir(), 'actorgrid-options-')), name)
+  writeFileSync(path, content)
+  return path
+}
+
+describe('precedence', () => {
+  const yaml = file('member.yaml', 'cluster: from-file\nbackups: 2\nmaxTransfers: 7\nnats: [nats://a:1]\n')
+
+  test('flags win over the environment, the environment over the file, the file over the default', () => {
+    const settings = resolveOptions({
+      flags: { cluster: 'from-flag' },
+      environment: { ACTORGRID_CLUSTER: 'from-environment', ACTORGRID_BACKUPS: '3', PATH: '/bin' },
+      file: yaml,
+    })
+    expect(settings.cluster).toBe('from-flag')
+    expect(settings.backups).toBe(3)
+    expect(settings.maxTransfers).toBe(7)
+    expect(settings.nats).toEqual(['nats://a:1'])
+    expect(settings.leaseMs).toBe(2000)
+  })
+
+  test('lists may be repeated or separated by commas', () => {
+    const flags = { modules: ['./a.js', './b.js'], nats: 'nats://a:1, nats://b:2' }
+    const settings = resolveOptions({ flags })
+    expect(settings.modules).toEqual(['./a.js', './b.js'])
+    expect(settings.nats).toEqual(['nats://a:1', 'nats://b:2'])
+  })
+
+  test('JSON files, empty files and values in code', () => {
+    expect(resolveOptions({ file: file('m.json', '{"zone":"z1"}') }).zone).toBe('z1')
+    expect(resolveOptions({ file: file('m.yaml', '') }).backups).toBe(1)
+    expect(checkOptions({ backups: 0, name: undefined }).backups).toBe(0)
+    expect(checkOptions({ incarnation: '0123456789abcdef0123456789abcdef' }).name).not.toBe('')
+  })
+
+  test('what orchestrators put into the environment does no harm', () => {
+    expect(resolveOptions({ environment: { ACTORGRID_PORT: 'tcp://10.0.0.1:7400' } }).backups).toBe(1)
+  })
+})
+
+describe('refusals name the option, the source and what would do', () => {
+  const cases: readonly [string, () => unknown, RegExp][] = [
+    [
+      'typo in a file',
+      () => resolveOptions({ file: file('x.yaml', 'bakcups: 2') }),
+      /"bakcups".*x\.yaml.*"backups"/,
+    ],
+    ['typo in code', () => checkOptions({ lisen: 'x:1' } as object), /"lisen".*"listen"/],
+    ['typo in case', () => checkOptions({ minInsync: 1 } as object), /"minInSync"/],
+    [
+      'not a number',
+      () => resolveOptions({ flags: { backups: 'two' } }),
+      /backups = "two" in the command line/,
+    ],
+    ['a fraction', () => checkOptions({ backups: 1.5 }), /backups = 1.5.*whole number from 0 to 6/],
+    [
+      'out of bounds',
+      () => resolveOptions({ environment: { ACTORGRID_BACKUPS: '9' } }),
+      /backups = 9 in the environment/,
+    ],
+    ['wrong kind', () => checkOptions({ cluster: 5 } as unknown as object), /cluster = 5/],
+    ['a bad address', () => checkOptions({ listen: 'here' }), /listen = "here".*host:port/],
+    ['a bad port', () => checkOptions({ listen: 'here:99999' }), /host:port/],
+    ['a bad cluster name', () => checkOptions({ cluster: 'a.b' }), /cluster = "a\.b"/],
+    [
+      'grace too short',
+      () => checkOptions({ leaseMs: 2000, graceMs: 2999 }),
+      /graceMs \(2999\).*1\.5 × leaseMs/,
+    ],
+    ['minInSync too high', () => checkOptions({ backups: 1, minInSync: 3 }), /minInSync \(3\)/],
+    [
+      'no file',
+      () => resolveOptions({ file: '/nowhere/member.yaml' }),
+      /\/nowhere\/member\.yaml cannot be read/,
+    ],
+    ['broken YAML', () => resolveOptions({ file: file('b.yaml', 'a: [') }), /b\.yaml is no valid YAML/],
+    ['a list as file', () => resolveOptions({ file: file('l.yaml', '- 1') }), /must hold a mapping/],
+    [
+      'internal option in a file',
+      () => resolveOptions({ file: file('i.yaml', 'incarnation: x') }),
+      /unknown option/,
+    ],
+    ['no server', () => checkOptions({ nats: [] }), /nats must name/],
+  ]
+  test.each(cases)('%s', (_name, run, message) => {
+    expect(run).toThrow(
+      expect.objectContaining({ code: 'BAD_OPTION', message: expect.stringMatching(message) }),
+    )
+  })
+})
+
+test('flags and names in the environment follow from the option names', () => {
+  const row = optionRows.find((candidate) => candidate.name === 'maxMemoryBytes')!
+  expect(row).toMatchObject({
+    flag: '--max-memory-bytes',
+    environment: 'ACTORGRID_MAX_MEMORY_BYTES',
+    placeholder: '<bytes>',
+    default: String(1024 ** 3),
+  })
+  expect(optionRows.some((candidate) => candidate.name === 'incarnation')).toBe(false)
+})
+
+test('the nearest name', () => {
+  expect(nearest('max-memory', ['listen', 'maxMemoryBytes', 'modules'])).toBe('maxMemoryBytes')
+})
