@@ -1,0 +1,28 @@
+/**
+ * Who may hold data: the members that are active, and one short text that stands for all of them, so that a table
+ * can say which roster it was made for.
+ */
+
+import { hashBytes } from '../ring/hash.ts'
+import type { MemberId, MemberInfo } from './config.ts'
+
+interface Roster {
+  readonly members: ReadonlyMap<MemberId, MemberInfo>
+}
+
+/** The members that partitions are placed on, by id. */
+export function activeMembers(view: Roster): MemberInfo[] {
+  return [...view.members.values()]
+    .filter(({ state }) => state === 'active')
+    .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))
+}
+
+/** A digest of the members that partitions are placed on and of where they stand: 16 hexadecimal digits. */
+export function rosterDigest(view: Roster): string {
+  const rows = activeMembers(view).map(({ id, zone, host }) => [id, zone, host])
+  // Two hashes of one text whose words begin at other places: 32 bits alone would meet by chance now and then.
+  const bytes = Buffer.from(`.${JSON.stringify(rows)}`)
+  return [hashBytes(bytes, 0, bytes.length), hashBytes(bytes, 1, bytes.length)]
+    .map((hash) => hash.toString(16).padStart(8, '0'))
+    .join('')
+}
