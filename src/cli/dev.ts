@@ -1,0 +1,104 @@
+/**
+ * `actorgrid dev`: a cluster to try things with, on this machine, gone when it stops. A nats-server with a temporary
+ * store, and members as processes of their own, each started as `actorgrid start` would.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { Command } from 'commander'
+import { startNatsServer } from '../control/nats-server.ts'
+import { GridError } from '../core/base/errors.ts'
+import type { Ready } from '../member/parent.ts'
+import { printTable } from './output.ts'
+
+/** How long members may take to leave before they are killed. */
+const LEAVE_MS = 5000
+
+interface DevFlags {
+  readonly members: string
+  readonly backups: string
+  readonly cluster: string
+  readonly modules?: readonly string[]
+}
+
+export function devCommand(): Command {
+  return new Command('dev')
+    .description('Run a cluster on this machine to try things with, until Ctrl-C. Nothing is kept.')
+    .option('--members <number>', 'member processes', '3')
+    .option('--backups <number>', 'copies of every partition beside its owner', '1')
+    .option('--cluster <name>', 'name of the cluster', 'actorgrid')
+    .option('--modules <file...>', 'modules with entry processors to load')
+    .action(run)
+}
+
+async function run(flags: DevFlags): Promise<void> {
+  const count = Number(flags.members)
+  if (!Number.isInteger(count) || count < 1 || count > 32)
+    throw new GridError('BAD_OPTION', `--members ${flags.members}: must be a whole number from 1 to 32`)
+  const stopped = new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
+  })
+  const storeDir = await mkdtemp(join(tmpdir(), 'actorgrid-dev-'))
+  const nats = await startNatsServer({ storeDir })
+  const members: ChildProcess[] = []
+  try {
+    const names = Array.from({ length: count }, (_, i) => `dev-${i + 1}`)
+    const ready = names.map((name) => startMemberProcess(name, nats.url, flags, members))
+    const started = await Promise.race([Promise.all(ready), stopped])
+    if (started === undefined) return
+    printTable(
+      ['MEMBER', 'ADDRESS', 'PROCESS'],
+      started.map(({ name, address, pid }) => [name, address, pid]),
+    )
+    process.stdout.write(
+      `\nnats     ${nats.url}\ncluster  ${flags.cluster}\ntry      actorgrid map put things a '{"n":1}' --nats ${nats.url} --cluster ${flags.cluster}\nstop     Ctrl-C\n`,
+    )
+    await stopped
+  } finally {
+    await Promise.all(members.map(endProcess))
+    await nats.stop()
+    await rm(storeDir, { recursive: true, force: true })
+  }
+}
+
+/** Starts a member; resolves with what it says when it is ready. It notices the end of this process by itself. */
+function startMemberProcess(
+  name: string,
+  nats: string,
+  flags: DevFlags,
+  list: ChildProcess[],
+): Promise<Ready> {
+  const main = fileURLToPath(new URL('./main.js', import.meta.url))
+  const args = ['start', '--json', '--name', name, '--nats', nats, '--listen', '127.0.0.1:0']
+  args.push('--cluster', flags.cluster, '--backups', flags.backups, '--expect-members', flags.members)
+  args.push('--log-level', 'warn', ...(flags.modules ?? []).flatMap((file) => ['--modules', file]))
+  // A process group of its own: a terminal's Ctrl-C is for this process, which then ends its members in order.
+  const child = spawn(process.execPath, [main, ...args], {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  })
+  list.push(child)
+  return new Promise((resolve, reject) => {
+    createInterface({ input: child.stdout! }).once('line', (line) => resolve(JSON.parse(line) as Ready))
+    child.once('exit', (code) =>
+      reject(new GridError('UNREACHABLE', `member ${name} ended with code ${code} before it was ready`)),
+    )
+  })
+}
+
+function endProcess(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resolve()
+    // The second signal makes the parent kill its member; the parent then ends too.
+    const timer = setTimeout(() => child.kill('SIGTERM'), LEAVE_MS)
+    child.once('exit', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+    child.kill('SIGTERM')
+  })
+}

@@ -1,0 +1,42 @@
+/** The flags with which a command finds a cluster, and the connection that they ask for. */
+
+import { type Command, Option } from 'commander'
+import { connect } from '../client/connect.ts'
+import type { Grid } from '../client/grid.ts'
+
+export interface GridFlags {
+  readonly nats?: readonly string[] | undefined
+  readonly member?: readonly string[] | undefined
+  readonly cluster: string
+}
+
+/** Adds the flags that {@link withGrid} needs. */
+export function gridFlags(command: Command): Command {
+  const many = (text: string, before: readonly string[] = []): readonly string[] => [
+    ...before,
+    ...text.split(','),
+  ]
+  return command
+    .addOption(
+      new Option(
+        '--nats <url>',
+        'NATS server to find the cluster by [nats://127.0.0.1:4222] (ACTORGRID_NATS)',
+      ).argParser(many),
+    )
+    .addOption(new Option('--member <address>', 'member to connect to, instead of NATS').argParser(many))
+    .addOption(
+      new Option('--cluster <name>', 'name of the cluster').default('actorgrid').env('ACTORGRID_CLUSTER'),
+    )
+}
+
+/** Connects, runs `use`, and closes the connection whatever happens. */
+export async function withGrid<R>(flags: GridFlags, use: (grid: Grid) => Promise<R>): Promise<R> {
+  const { cluster } = flags
+  const nats = flags.nats ?? (process.env.ACTORGRID_NATS ?? 'nats://127.0.0.1:4222').split(',')
+  const grid = await connect(flags.member ? { members: flags.member, cluster } : { nats, cluster })
+  try {
+    return await use(grid)
+  } finally {
+    await grid.close()
+  }
+}

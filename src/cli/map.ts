@@ -1,0 +1,136 @@
+/**
+ * `actorgrid map`: reads and changes entries from the command line. Values and filters are JSON; a key is JSON too,
+ * or, where it is none, the text itself. Results are JSON, one object a line.
+ */
+
+import { Command } from 'commander'
+import type { Grid } from '../client/grid.ts'
+import type { GridMap } from '../client/grid-map.ts'
+import { GridError } from '../core/base/errors.ts'
+import { type GridFlags, gridFlags, withGrid } from './grid.ts'
+import { printJson } from './output.ts'
+
+type AnyMap = GridMap<unknown, unknown>
+
+export function mapCommand(): Command {
+  const command = new Command('map').description('Read and change the entries of a map.')
+  for (const build of [getCommand, putCommand, removeCommand, queryCommand, watchCommand])
+    command.addCommand(gridFlags(build()))
+  return command
+}
+
+function getCommand(): Command {
+  return new Command('get')
+    .description('Print the value of a key; exit code 1 where there is none.')
+    .argument('<map>')
+    .argument('<key>')
+    .action(async (name: string, key: string, flags: GridFlags) => {
+      const value = await withMap(flags, name, (map) => map.get(parseKey(key)))
+      if (value === undefined) process.exitCode = 1
+      else printJson(value)
+    })
+}
+
+function putCommand(): Command {
+  return new Command('put')
+    .description('Set the value of a key.')
+    .argument('<map>')
+    .argument('<key>')
+    .argument('<value>')
+    .option('--ttl-ms <ms>', 'the entry expires after this time', wholeNumber)
+    .action(async (name: string, key: string, text: string, flags: GridFlags & { ttlMs?: number }) => {
+      const value = parseJson(text, 'value')
+      const { ttlMs } = flags
+      await withMap(flags, name, (map) => map.put(parseKey(key), value, { ttlMs }))
+    })
+}
+
+function removeCommand(): Command {
+  return new Command('remove')
+    .description('Remove a key; prints whether it was there.')
+    .argument('<map>')
+    .argument('<key>')
+    .action(async (name: string, key: string, flags: GridFlags) => {
+      printJson(await withMap(flags, name, (map) => map.remove(parseKey(key))))
+    })
+}
+
+interface QueryFlags extends GridFlags {
+  readonly select?: readonly string[]
+  readonly orderBy?: readonly (readonly [string, 'asc' | 'desc'])[]
+  readonly limit?: number
+}
+
+function queryCommand(): Command {
+  return new Command('query')
+    .description('Print the entries that match a filter.')
+    .argument('<map>')
+    .argument('[where]', 'filter, for example \'{"temp":{"$gt":70}}\'')
+    .option('--select <paths>', 'members to print, separated by commas', (text: string) => text.split(','))
+    .option('--order-by <paths>', 'members to sort by, for example temp:desc,site', parseOrder)
+    .option('--limit <number>', 'entries to print at most', wholeNumber)
+    .action(async (name: string, where: string | undefined, flags: QueryFlags) => {
+      const { select, orderBy, limit } = flags
+      const query = { where: parseWhere(where), select, orderBy, limit }
+      for (const row of await withMap(flags, name, (map) => map.query(query as object))) printJson(row)
+    })
+}
+
+function watchCommand(): Command {
+  return new Command('watch')
+    .description('Print every change as it happens, until Ctrl-C.')
+    .argument('<map>')
+    .argument('[where]', 'filter, as for query')
+    .option('--initial', 'begin with the entries that are there')
+    .action(async (name: string, where: string | undefined, flags: GridFlags & { initial?: true }) => {
+      const stop = new AbortController()
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
+      const options = { where: parseWhere(where), initial: flags.initial ?? false, signal: stop.signal }
+      await withMap(flags, name, async (map) => {
+        try {
+          for await (const change of map.watch(options as object)) printJson(change)
+        } catch (error) {
+          if (!stop.signal.aborted) throw error
+        }
+      })
+    })
+}
+
+function withMap<R>(flags: GridFlags, name: string, use: (map: AnyMap) => Promise<R>): Promise<R> {
+  return withGrid(flags, (grid: Grid) => use(grid.map<unknown, unknown>(name)))
+}
+
+/** JSON where it is JSON, else the text itself, so that plain names need no quotes. */
+export function parseKey(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+function parseWhere(text: string | undefined): unknown {
+  return text === undefined ? undefined : parseJson(text, 'filter')
+}
+
+function parseJson(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    const help = what === 'value' ? '; a text needs double quotes of its own: \'"text"\'' : ''
+    throw new GridError('BAD_OPTION', `the ${what} is no JSON: ${text}${help}`, { cause })
+  }
+}
+
+function parseOrder(text: string): (readonly [string, 'asc' | 'desc'])[] {
+  return text.split(',').map((part) => {
+    const [path = '', direction = 'asc'] = part.split(':')
+    if (direction === 'asc' || direction === 'desc') return [path, direction]
+    throw new GridError('BAD_OPTION', `--order-by ${part}: the direction must be asc or desc`)
+  })
+}
+
+function wholeNumber(text: string): number {
+  if (/^\d+$/.test(text)) return Number(text)
+  throw new GridError('BAD_OPTION', `${text} is no whole number`)
+}
