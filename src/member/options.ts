@@ -13,6 +13,7 @@ import { hostname } from 'node:os'
 import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
 import { GridError } from '../core/base/errors.ts'
+import { suggestion } from '../core/query/path.ts'
 
 type Unit = 'ms' | 'bytes' | undefined
 
@@ -148,10 +149,7 @@ function add(
     if (value === undefined) continue
     const name = known.find((candidate) => candidate === key)
     if (name === undefined)
-      throw new GridError(
-        'BAD_OPTION',
-        `unknown option "${key}" in ${where}; the nearest known one is "${nearest(key, PUBLIC)}"`,
-      )
+      throw new GridError('BAD_OPTION', `unknown option "${key}" in ${where}: ${suggestion(key, PUBLIC)}`)
     const result = (TABLE[name] as Row<unknown>).schema.safeParse(value)
     if (!result.success) throw bad(name, where, value, result.error.issues[0]!.message)
     target[name] = result.data
@@ -232,33 +230,6 @@ function fromTexts(texts: Readonly<Record<string, string | readonly string[] | u
 
 function environmentName(name: string): string {
   return `ACTORGRID_${name.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase()}`
-}
-
-/** The known name with the smallest edit distance (Levenshtein) to what was typed. */
-export function nearest(typed: string, known: readonly string[]): string {
-  let best = ''
-  let bestDistance = Number.POSITIVE_INFINITY
-  for (const name of known) {
-    const distance = editDistance(typed.toLowerCase(), name.toLowerCase())
-    if (distance < bestDistance) {
-      bestDistance = distance
-      best = name
-    }
-  }
-  return best
-}
-
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const current = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const replace = previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
-      current.push(Math.min(previous[j]! + 1, current[j - 1]! + 1, replace))
-    }
-    previous = current
-  }
-  return previous[b.length]!
 }
 
 function row<T>(kind: Row<T>['kind'], schema: z.ZodType<T>, value: T, help: string, unit?: Unit): Row<T> {
