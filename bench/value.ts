@@ -1,0 +1,30 @@
+/** The value and the keys that all benchmarks of the map use: an object of 119 bytes as MessagePack. */
+
+import assert from 'node:assert/strict'
+import { Packr } from 'msgpackr'
+
+export interface Reading {
+  readonly id: number
+  readonly site: string
+  readonly temp: number
+  readonly ok: boolean
+  readonly tags: readonly string[]
+  readonly note: string
+}
+
+const VALUE_BYTES = 119
+
+/** Packs as the grid does: plain maps, smallest forms. */
+export const packr = new Packr({ useRecords: false, variableMapSize: true })
+
+export function makeValue(id: number): Reading {
+  const value = { id: 100_000 + id, site: 'plant-3', temp: 71.25 + (id % 50), ok: true, tags: ['a1', 'b2'] }
+  const note = 'the quick brown fox jumps over the lazy dog and runs off now'
+  return { ...value, note }
+}
+
+export function makeKey(id: number): string {
+  return `k${String(id).padStart(9, '0')}`
+}
+
+assert.equal(packr.pack(makeValue(0)).length, VALUE_BYTES, `the value must be ${VALUE_BYTES} bytes`)
