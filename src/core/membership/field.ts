@@ -44,6 +44,12 @@ export function list(fields: Fields, name: string): readonly unknown[] {
   throw malformed(name)
 }
 
+export function binary(fields: Fields, name: string): Uint8Array {
+  const value = fields[name]
+  if (value instanceof Uint8Array) return value
+  throw malformed(name)
+}
+
 /** The field where there is one. */
 export function maybe<T>(
   fields: Fields,

@@ -15,6 +15,7 @@ import type { MapConfig, MemberId, MemberInfo, PartitionConfig, Table } from './
 import { genMax, replicasMax } from './config.ts'
 import type { Fields } from './field.ts'
 import {
+  binary,
   count,
   id,
   maybe,
@@ -166,7 +167,7 @@ function readItem(value: unknown): Item {
         backups: count(fields, 'backups', replicasMax - 1),
         minInSync: count(fields, 'minInSync', replicasMax, 1),
         gen: count(fields, 'gen', genMax, 1),
-        configs: unpackConfigs(bytesOf(fields, 'configs')),
+        configs: unpackConfigs(binary(fields, 'configs')),
       }
     case 'config':
       return { kind: 'config', next: oneConfig(fields, 'next') }
@@ -189,7 +190,7 @@ function readItem(value: unknown): Item {
       return {
         kind: 'target',
         roster: text(fields, 'roster', 64),
-        table: unpackTable(bytesOf(fields, 'table')),
+        table: unpackTable(binary(fields, 'table')),
       }
     case 'boot':
       return {
@@ -207,14 +208,8 @@ function readItem(value: unknown): Item {
   }
 }
 
-function bytesOf(fields: Fields, name: string): Uint8Array {
-  const value = fields[name]
-  if (value instanceof Uint8Array) return value
-  throw new GridError('MALFORMED', `${name} is not binary`)
-}
-
 function oneConfig(fields: Fields, name: string): PartitionConfig {
-  const [config, ...more] = unpackConfigs(bytesOf(fields, name))
+  const [config, ...more] = unpackConfigs(binary(fields, name))
   if (config === undefined || more.length > 0) throw new GridError('MALFORMED', `${name} is not one config`)
   return config
 }
