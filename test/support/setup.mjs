@@ -64,9 +64,10 @@ function dependenciesMatch() {
 
 function installDependencies() {
   if (dependenciesMatch()) return
-  say('installing dependencies (npm ci)')
-  if (!run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund']))
-    fail('npm ci failed; see above. Network access to a package registry is needed')
+  say('installing dependencies (npm install)')
+  // Not `npm ci`: it refuses a lock file that was written where the builds for other platforms could not be had.
+  if (!run('npm', ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund']))
+    fail('npm install failed; see above. Network access to a package registry is needed')
 }
 
 function newestChange(path) {
