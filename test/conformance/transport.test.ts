@@ -1,0 +1,531 @@
+/** What every transport promises, run over each of them; then what is special to one. */
+
+import { createServer as createHttpServer } from 'node:http'
+import { createConnection, createServer } from 'node:net'
+import { afterEach, describe, expect, it } from 'vitest'
+import { GridError } from '../../src/core/base/errors.ts'
+import { defaultLimits } from '../../src/core/base/limits.ts'
+import { randomInt, seededRandom } from '../../src/core/base/random.ts'
+import { encodeHello, HelloReader } from '../../src/transport/hello.ts'
+import type { LinkLimits } from '../../src/transport/link.ts'
+import { LoopbackNetwork } from '../../src/transport/loopback.ts'
+import { TcpTransport } from '../../src/transport/tcp.ts'
+import type { Hello, Link, LinkHandler, Listener, Transport } from '../../src/transport/transport.ts'
+
+const member: Hello = { role: 'member', cluster: 'green', id: 'a'.repeat(32) }
+const client: Hello = { role: 'client', cluster: 'green', id: 'c'.repeat(32) }
+
+/** Keeps what arrives, and lets a test wait for it. */
+class Recorder implements LinkHandler {
+  readonly frames: Buffer[] = []
+  readonly closes: (GridError | undefined)[] = []
+  bytes = 0
+  #waiting: [() => boolean, () => void][] = []
+
+  onFrame(_link: Link, bytes: Buffer, start: number, end: number): void {
+    this.frames.push(Buffer.from(bytes.subarray(start, end)))
+    this.bytes += end - start
+    this.#check()
+  }
+
+  onClose(_link: Link, reason: GridError | undefined): void {
+    this.closes.push(reason)
+    this.#check()
+  }
+
+  until(holds: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push([holds, resolve])
+      this.#check()
+    })
+  }
+
+  closed(): Promise<void> {
+    return this.until(() => this.closes.length > 0)
+  }
+
+  received(bytes: number): Promise<void> {
+    return this.until(() => this.bytes >= bytes)
+  }
+
+  text(): string {
+    return Buffer.concat(this.frames).toString()
+  }
+
+  #check(): void {
+    for (const [holds, resolve] of this.#waiting) if (holds()) resolve()
+    this.#waiting = this.#waiting.filter(([holds]) => !holds())
+  }
+}
+
+const echo: LinkHandler = {
+  onFrame(link, bytes, start, end) {
+    link.out.bytes(bytes, start, end)
+    link.wake()
+  },
+  onClose() {},
+}
+
+const listeners: Listener[] = []
+
+async function listen(
+  transport: Transport,
+  accept: (link: Link) => LinkHandler,
+  address = '127.0.0.1:0',
+): Promise<Listener> {
+  const listener = await transport.listen(address, member, accept)
+  listeners.push(listener)
+  return listener
+}
+
+afterEach(async () => {
+  await Promise.all(listeners.splice(0).map((listener) => listener.close()))
+})
+
+function send(link: Link, text: string | Buffer): void {
+  link.out.bytes(Buffer.from(text))
+  link.wake()
+}
+
+async function failure(promise: Promise<unknown>): Promise<GridError> {
+  const error = await promise.then(
+    () => undefined,
+    (e: unknown) => e,
+  )
+  expect(error).toBeInstanceOf(GridError)
+  return error as GridError
+}
+
+const subjects: [string, (limits: LinkLimits) => Transport][] = [
+  ['tcp', (limits) => new TcpTransport({ limits })],
+  ['loopback', (limits) => new LoopbackNetwork({ limits }).transport()],
+]
+
+describe.each(subjects)('%s', (_name, create) => {
+  it('tells each side who the other is', async () => {
+    const transport = create(defaultLimits)
+    const accepted: Link[] = []
+    const { address } = await listen(transport, (link) => {
+      accepted.push(link)
+      return echo
+    })
+    const link = await transport.connect(address, client, new Recorder())
+    expect(link.peer).toMatchObject(member)
+    expect(link.remote).toBe(address)
+    expect(accepted[0]?.peer).toMatchObject(client)
+    expect(accepted[0]?.remote).not.toBe('')
+  })
+
+  it('echoes thousands of messages of any size in order', async () => {
+    const transport = create(defaultLimits)
+    const { address } = await listen(transport, () => echo)
+    const got = new Recorder()
+    const link = await transport.connect(address, client, got)
+    const random = seededRandom(7)
+    const sent: Buffer[] = []
+    let sentBytes = 0
+    for (let i = 0; i < 5000; i++) {
+      const size = i % 250 === 0 ? 60_000 + randomInt(random, 150_000) : 1 + randomInt(random, 300)
+      const message = Buffer.alloc(size)
+      for (let at = 0; at < size; at += 1 + (at >> 5)) message[at] = randomInt(random, 256)
+      sent.push(message)
+      sentBytes += size
+      send(link, message)
+      if (randomInt(random, 50) === 0) await got.received(sentBytes - 200_000)
+    }
+    await got.received(sentBytes)
+    expect(Buffer.concat(got.frames).equals(Buffer.concat(sent))).toBe(true)
+    expect(link.queuedBytes).toBe(0)
+  })
+
+  it('sends everything appended within one tick as one frame, promises included', async () => {
+    const transport = create(defaultLimits)
+    const { address } = await listen(transport, () => echo)
+    const got = new Recorder()
+    const link = await transport.connect(address, client, got)
+    send(link, 'a')
+    send(link, 'b')
+    await Promise.all(
+      ['c', 'd', 'e'].map(async (text) => {
+        await null
+        send(link, text)
+      }),
+    )
+    expect(link.queuedBytes).toBe(5)
+    await got.received(5)
+    expect(got.frames.map(String)).toEqual(['abcde'])
+  })
+
+  it('never changes bytes that were handed out', async () => {
+    const transport = create(defaultLimits)
+    const { address } = await listen(transport, () => echo)
+    const got = new Recorder()
+    const link = await transport.connect(address, client, got)
+    const held: [Buffer, number][] = []
+    let sentBytes = 0
+    for (let i = 0; i < 400; i++) {
+      const size = 1 + ((i * 97) % 5000)
+      const { out } = link
+      out.bytes(Buffer.alloc(size, i))
+      held.push([out.buffer.subarray(out.length - size, out.length), i & 0xff])
+      link.wake()
+      sentBytes += size
+      if (i % 3 === 0) await got.received(sentBytes)
+    }
+    for (const [slice, value] of held) expect(slice.every((byte) => byte === value)).toBe(true)
+  })
+
+  it('delivers what was sent from within accept, after the hello', async () => {
+    const transport = create(defaultLimits)
+    const { address } = await listen(transport, (link) => {
+      send(link, Buffer.alloc(600_000, 'w'))
+      send(link, '!')
+      return echo
+    })
+    const got = new Recorder()
+    await transport.connect(address, client, got)
+    await got.received(600_001)
+    expect(got.text().endsWith('www!')).toBe(true)
+  })
+
+  it('refuses another cluster and names both', async () => {
+    const transport = create(defaultLimits)
+    let accepted = 0
+    const { address } = await listen(transport, () => {
+      accepted++
+      return echo
+    })
+    const error = await failure(transport.connect(address, { ...client, cluster: 'blue' }, echo))
+    expect(error.code).toBe('WRONG_CLUSTER')
+    expect(error.message).toContain('"green"')
+    expect(error.message).toContain('"blue"')
+    expect(accepted).toBe(0)
+  })
+
+  it('says that nobody listens, and where', async () => {
+    const transport = create(defaultLimits)
+    const listener = await listen(transport, () => echo)
+    await listener.close()
+    const error = await failure(transport.connect(listener.address, client, echo))
+    expect(error.code).toBe('UNREACHABLE')
+    expect(error.message).toContain(listener.address)
+  })
+
+  it('says that a port is taken, and which', async () => {
+    const transport = create(defaultLimits)
+    const { address } = await listen(transport, () => echo)
+    const error = await failure(transport.listen(address, member, () => echo))
+    expect(error.code).toBe('PORT_IN_USE')
+    expect(error.message).toContain(address.split(':')[1])
+  })
+
+  it.each(['', 'host', 'host:', ':1', 'host:65536', 'host:1x', '::1:80', '[::1]', 'a b:1', 'http://a:1'])(
+    'refuses %j as an address',
+    async (address) => {
+      const transport = create(defaultLimits)
+      expect((await failure(transport.connect(address, client, echo))).code).toBe('BAD_OPTION')
+      expect((await failure(transport.listen(address, member, () => echo))).code).toBe('BAD_OPTION')
+    },
+  )
+
+  it('refuses an own hello that has no encoding', async () => {
+    const transport = create(defaultLimits)
+    const { address } = await listen(transport, () => echo)
+    for (const wrong of [{ id: 'xyz' }, { cluster: '' }, { cluster: 'n'.repeat(256) }])
+      expect((await failure(transport.connect(address, { ...client, ...wrong }, echo))).code).toBe(
+        'BAD_OPTION',
+      )
+  })
+
+  it('takes IPv6 addresses in brackets', async () => {
+    const transport = create(defaultLimits)
+    const { address } = await listen(transport, () => echo, '[::1]:0')
+    expect(address).toMatch(/^\[::1\]:\d+$/)
+    const got = new Recorder()
+    send(await transport.connect(address, client, got), 'six')
+    await got.received(3)
+  })
+
+  it('refuses the link when accept throws, and takes the next', async () => {
+    const transport = create(defaultLimits)
+    let calls = 0
+    const { address } = await listen(transport, () => {
+      if (calls++ === 0) throw new GridError('OVERLOADED', 'not now')
+      return echo
+    })
+    const error = await failure(transport.connect(address, client, echo))
+    expect(error.code).toBe('UNREACHABLE')
+    expect(error.message).toContain('refused')
+    const got = new Recorder()
+    send(await transport.connect(address, client, got), 'next')
+    await got.received(4)
+  })
+
+  it('closes only the link whose handler threw', async () => {
+    const transport = create(defaultLimits)
+    const server = new Recorder()
+    const { address } = await listen(transport, () => ({
+      onFrame(link, bytes, start, end) {
+        if (bytes.toString('utf8', start, end) === 'bad') throw new Error('a bug')
+        echo.onFrame(link, bytes, start, end)
+      },
+      onClose: (link, reason) => server.onClose(link, reason),
+    }))
+    const [bad, good] = [new Recorder(), new Recorder()]
+    const badLink = await transport.connect(address, client, bad)
+    const goodLink = await transport.connect(address, client, good)
+    send(badLink, 'bad')
+    await Promise.all([bad.closed(), server.closed()])
+    expect(server.closes[0]).toMatchObject({ code: 'INTERNAL', message: expect.stringContaining('a bug') })
+    send(goodLink, 'good')
+    await good.received(4)
+    expect(badLink.closed).toBe(true)
+    expect([bad.closes.length, server.closes.length, good.closes.length]).toEqual([1, 1, 0])
+  })
+
+  it('hands over what was appended before it closes, and reports the end once to each side', async () => {
+    const transport = create(defaultLimits)
+    const server = new Recorder()
+    const { address } = await listen(transport, () => server)
+    const own = new Recorder()
+    const link = await transport.connect(address, client, own)
+    send(link, Buffer.alloc(700_000, 1))
+    link.out.bytes(Buffer.from('last'))
+    const reason = new GridError('CLOSED', 'enough')
+    link.close(reason)
+    link.close()
+    expect(link.closed).toBe(true)
+    expect(own.closes).toEqual([]) // never from within close
+    await Promise.all([own.closed(), server.closed()])
+    expect(server.bytes).toBe(700_004)
+    expect(server.text().endsWith('last')).toBe(true)
+    expect(own.closes).toEqual([reason])
+    expect(server.closes).toEqual([undefined])
+  })
+
+  it('forgets what is appended to a closed link', async () => {
+    const transport = create(defaultLimits)
+    const server = new Recorder()
+    const { address } = await listen(transport, () => server)
+    const own = new Recorder()
+    const link = await transport.connect(address, client, own)
+    link.close()
+    for (let i = 0; i < 100; i++) send(link, Buffer.alloc(100_000))
+    await Promise.all([own.closed(), server.closed()])
+    expect(link.out.buffer.length).toBeLessThan(1_000_000)
+    expect(link.queuedBytes).toBe(0)
+    expect(server.bytes).toBe(0)
+  })
+
+  it('closes a link that accept closed', async () => {
+    const transport = create(defaultLimits)
+    const server = new Recorder()
+    const reason = new GridError('FORBIDDEN', 'not you')
+    const { address } = await listen(transport, (link) => {
+      link.close(reason)
+      return server
+    })
+    const own = new Recorder()
+    await transport.connect(address, client, own)
+    await Promise.all([own.closed(), server.closed()])
+    expect(server.closes).toEqual([reason])
+    expect(own.closes).toEqual([undefined])
+  })
+
+  it('cuts a peer that does not keep up', async () => {
+    const transport = create({ ...defaultLimits, outputBytesMax: 1 << 20 })
+    const server = new Recorder()
+    const { address } = await listen(transport, () => server)
+    const own = new Recorder()
+    const link = await transport.connect(address, client, own)
+    for (let i = 0; i < 400 && !link.closed; i++) send(link, Buffer.alloc(100_000))
+    expect(link.closed).toBe(true)
+    await Promise.all([own.closed(), server.closed()])
+    expect(own.closes.map((reason) => reason?.code)).toEqual(['OVERLOADED'])
+    expect(server.closes.length).toBe(1)
+  })
+
+  it('sends messages up to the frame limit, and none above', async () => {
+    const transport = create({ ...defaultLimits, frameBytesMax: 1 << 20 })
+    const { address } = await listen(transport, () => echo)
+    const own = new Recorder()
+    const link = await transport.connect(address, client, own)
+    send(link, Buffer.alloc(1 << 20))
+    await own.received(1 << 20)
+    expect(own.frames.length).toBe(1)
+    send(link, Buffer.alloc((1 << 20) + 1))
+    await own.closed()
+    expect(own.closes[0]?.code).toBe('TOO_LARGE')
+  })
+
+  it('closes its links with the listener, and frees the port', async () => {
+    const transport = create(defaultLimits)
+    const server = new Recorder()
+    const listener = await listen(transport, () => server)
+    const own = new Recorder()
+    await transport.connect(listener.address, client, own)
+    await Promise.all([listener.close(), listener.close(), own.closed(), server.closed()])
+    expect(server.closes.map((reason) => reason?.code)).toEqual(['CLOSED'])
+    await listen(transport, () => echo, listener.address)
+    const got = new Recorder()
+    send(await transport.connect(listener.address, client, got), 'again')
+    await got.received(5)
+  })
+
+  it('does not call a handler after the link was closed in the middle of a batch', async () => {
+    const transport = create(defaultLimits)
+    const server = new Recorder()
+    const { address } = await listen(transport, () => ({
+      onFrame(link, bytes, start, end) {
+        server.onFrame(link, bytes, start, end)
+        link.close()
+      },
+      onClose: (link, reason) => server.onClose(link, reason),
+    }))
+    const own = new Recorder()
+    const link = await transport.connect(address, client, own)
+    for (let i = 0; i < 5; i++) send(link, Buffer.alloc(70_000))
+    await Promise.all([own.closed(), server.closed()])
+    expect(server.frames.length).toBe(1)
+  })
+})
+
+describe('tcp hello', () => {
+  /** Writes `bytes` to a listener and returns everything that it says until it closes. */
+  async function answerTo(bytes: Buffer): Promise<Buffer> {
+    const { address } = await listen(new TcpTransport({ limits: defaultLimits }), () => echo)
+    const socket = createConnection(Number(address.split(':')[1]), '127.0.0.1')
+    socket.write(bytes)
+    const chunks: Buffer[] = []
+    for await (const chunk of socket) chunks.push(chunk as Buffer)
+    return Buffer.concat(chunks)
+  }
+
+  it('tells a peer of another version which one it speaks', async () => {
+    const other = encodeHello(client)
+    other.writeUInt16LE(99, 4)
+    const answer = await answerTo(other)
+    expect(answer.subarray(0, 7)).toEqual(Buffer.from([...Buffer.from('AGRD'), 1, 0, 1]))
+    expect(() => new HelloReader('x').push(other)).toThrow(/PROTOCOL_VERSION.*version 99/)
+  })
+
+  it('throws PROTOCOL_VERSION when the listener is of another version', async () => {
+    const newer = encodeHello(member, 1)
+    newer.writeUInt16LE(2, 4)
+    const server = createServer((socket) => socket.resume().end(newer.subarray(0, 7))).listen(0, '127.0.0.1')
+    await new Promise((resolve) => server.once('listening', resolve))
+    const { port } = server.address() as { port: number }
+    const transport = new TcpTransport({ limits: defaultLimits })
+    const error = await failure(transport.connect(`127.0.0.1:${port}`, client, echo))
+    expect(error.code).toBe('PROTOCOL_VERSION')
+    expect(error.message).toContain(`127.0.0.1:${port}`)
+    await new Promise((resolve) => server.close(resolve))
+  })
+
+  it('says that a port belongs to something else', async () => {
+    const server = createHttpServer().listen(0, '127.0.0.1')
+    await new Promise((resolve) => server.once('listening', resolve))
+    const { port } = server.address() as { port: number }
+    const transport = new TcpTransport({ limits: defaultLimits })
+    const error = await failure(transport.connect(`127.0.0.1:${port}`, client, echo))
+    expect(error.code).toBe('UNREACHABLE')
+    expect(error.message).toContain('actorgrid protocol')
+    await new Promise((resolve) => server.close(resolve))
+  })
+
+  it('reads a hello that comes byte by byte, and frames behind it', () => {
+    const bytes = Buffer.concat([encodeHello(client), Buffer.from('rest')])
+    const reader = new HelloReader('x')
+    for (let i = 0; i < bytes.length - 5; i++) expect(reader.push(bytes.subarray(i, i + 1))).toBeUndefined()
+    expect(reader.push(bytes.subarray(bytes.length - 5))).toMatchObject(client)
+    expect(reader.rest).toBe(1)
+  })
+})
+
+describe('loopback network', () => {
+  const other: Hello = { ...member, id: 'b'.repeat(32) }
+
+  async function linked(): Promise<{
+    network: LoopbackNetwork
+    address: string
+    server: Recorder
+    own: Recorder
+    link: Link
+  }> {
+    const network = new LoopbackNetwork({ limits: defaultLimits })
+    const server = new Recorder()
+    const { address } = await listen(network.transport(), () => server)
+    const own = new Recorder()
+    const link = await network.transport().connect(address, other, own)
+    return { network, address, server, own, link }
+  }
+
+  it('loses what is sent across a cut, and closes the link when it heals', async () => {
+    const { network, address, server, own, link } = await linked()
+    network.cut(other.id, address)
+    send(link, 'lost')
+    expect((await failure(network.transport().connect(address, other, echo))).code).toBe('UNREACHABLE')
+    expect([server.bytes, own.closes.length, server.closes.length]).toEqual([0, 0, 0])
+    network.heal(address, other.id)
+    await Promise.all([own.closed(), server.closed()])
+    expect(own.closes[0]?.code).toBe('UNREACHABLE')
+    const again = await network.transport().connect(address, other, new Recorder())
+    send(again, 'found')
+    await server.received(5)
+    expect(server.text()).toBe('found')
+  })
+
+  it('keeps links that lost nothing', async () => {
+    const { network, address, server, own, link } = await linked()
+    network.cut(other.id, address)
+    network.heal(other.id, address)
+    send(link, 'fine')
+    await server.received(4)
+    expect(own.closes).toEqual([])
+  })
+
+  it('does not tell the other side of a close across a cut before it heals', async () => {
+    const { network, address, server, own, link } = await linked()
+    network.cut(member.id, other.id)
+    link.close()
+    await own.closed()
+    expect((await failure(network.transport().connect(address, other, echo))).code).toBe('UNREACHABLE')
+    expect(server.closes).toEqual([])
+    network.heal(member.id, other.id)
+    await server.closed()
+  })
+
+  it('ends the links, the listener and the id of a killed process', async () => {
+    const { network, address, server, own, link } = await linked()
+    send(link, 'under way')
+    network.kill(address)
+    await Promise.all([own.closed(), server.closed()])
+    expect(own.closes[0]?.code).toBe('UNREACHABLE')
+    expect(server.bytes).toBe(0)
+    const transport = network.transport()
+    expect((await failure(transport.connect(address, other, echo))).code).toBe('UNREACHABLE')
+    expect((await failure(transport.listen(address, member, () => echo))).code).toBe('UNREACHABLE')
+    const next = await transport.listen(address, { ...member, id: 'd'.repeat(32) }, () => echo)
+    const got = new Recorder()
+    send(await transport.connect(address, other, got), 'back')
+    await got.received(4)
+    await next.close()
+  })
+
+  it('overwrites what a handler has read', async () => {
+    const network = new LoopbackNetwork({ limits: defaultLimits })
+    const views: Buffer[] = []
+    const { address } = await listen(network.transport(), () => ({
+      onFrame(link, bytes, start, end) {
+        views.push(bytes.subarray(start, end))
+        echo.onFrame(link, bytes, start, end)
+      },
+      onClose() {},
+    }))
+    const got = new Recorder()
+    send(await network.transport().connect(address, client, got), 'abc')
+    await got.received(3)
+    expect(got.text()).toBe('abc')
+    expect(views[0]?.toString('hex')).toBe('dddddd')
+  })
+})
