@@ -1,0 +1,165 @@
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type NatsServer, startNatsServer } from '../../src/control/nats-server.ts'
+import { actorgrid, build, type Running, start } from '../support/cli.ts'
+
+beforeAll(build, 300_000)
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+describe('wrong use', () => {
+  test('an unknown flag names the nearest one', async () => {
+    const { code, stderr } = await actorgrid('start', '--lisen', '127.0.0.1:0')
+    expect(code).toBe(2)
+    expect(stderr).toContain('--listen')
+  })
+
+  test('an unknown key in a configuration file names the nearest one', async () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'actorgrid-cli-')), 'member.yaml')
+    writeFileSync(file, 'lisen: 127.0.0.1:0\n')
+    const { code, stderr } = await actorgrid('start', '--config', file)
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/BAD_OPTION.*"lisen".*member\.yaml.*listen/)
+  })
+
+  test('a value out of bounds', async () => {
+    const { code, stderr } = await actorgrid('start', '--backups', '99')
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/backups = 99 in the command line.*0 to 6/)
+  })
+
+  test('an unknown command, and a value that is no JSON', async () => {
+    expect((await actorgrid('strat')).code).toBe(2)
+    const { code, stderr } = await actorgrid('map', 'put', 'm', 'k', 'plain')
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/no JSON: plain/)
+  })
+
+  test('the help page of start has every option with its name in the environment', async () => {
+    const { code, stdout } = await actorgrid('start', '--help')
+    expect(code).toBe(0)
+    expect(stdout.replace(/\s+/g, ' ')).toMatch(/--grace-ms <ms>.*\[3000\] \(ACTORGRID_GRACE_MS\)/)
+    expect(stdout).not.toContain('incarnation')
+  })
+})
+
+test('a NATS server that cannot be reached is named', async () => {
+  const nats = 'nats://127.0.0.1:9'
+  const { code, stderr } = await actorgrid('start', '--nats', nats, '--listen', '127.0.0.1:0')
+  expect(code).toBe(1)
+  expect(stderr).toMatch(/CONTROL_UNAVAILABLE.*127\.0\.0\.1:9/)
+}, 60_000)
+
+describe('members', () => {
+  let nats: NatsServer
+  let cluster = 0
+  const args = (...more: string[]): string[] => ['--nats', nats.url, '--cluster', `cli-${cluster}`, ...more]
+
+  beforeAll(async () => {
+    nats = await startNatsServer({ storeDir: mkdtempSync(join(tmpdir(), 'actorgrid-cli-')) })
+  })
+
+  afterAll(async () => {
+    await nats.stop()
+  })
+
+  const startMember = (name: string, ...more: string[]): Running =>
+    start('start', '--json', ...args('--name', name, '--listen', '127.0.0.1:0', ...more))
+
+  const ready = async (running: Running): Promise<{ pid: number; address: string; name: string }> =>
+    JSON.parse(await running.line(/^\{/))
+
+  test('a port in use is named', async () => {
+    cluster++
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as { port: number }
+    const { code, stderr } = await actorgrid('start', ...args('--listen', `127.0.0.1:${port}`))
+    server.close()
+    expect(code).toBe(1)
+    expect(stderr).toMatch(new RegExp(`PORT_IN_USE.*${port}`))
+  })
+
+  test('SIGTERM leaves: what one member held is with the other one, and the exit code is 0', async () => {
+    cluster++
+    const running = ['a', 'b'].map((name) => startMember(name, '--expect-members', '2', '--backups', '0'))
+    const [a, b] = await Promise.all(running.map(ready))
+    expect(a!.pid).not.toBe(running[0]!.process.pid)
+    for (const key of ['1', '2', '3', '4', '5', '6', '7', '8'])
+      expect(await actorgrid('map', 'put', 'm', key, `{"n":${key}}`, ...args())).toMatchObject({ code: 0 })
+    running[0]!.process.kill('SIGTERM')
+    expect((await running[0]!.finished).code).toBe(0)
+    const { stdout } = await actorgrid('map', 'query', 'm', ...args())
+    expect(stdout.trim().split('\n').length).toBe(8)
+    running[1]!.process.kill('SIGTERM')
+    expect((await running[1]!.finished).code).toBe(0)
+    for (const started of [a!, b!]) expect(isAlive(started.pid)).toBe(false)
+  }, 90_000)
+
+  test('a killed member is certified dead by its parent, which passes the signal on as its exit code', async () => {
+    cluster++
+    const running = ['a', 'b'].map((name) =>
+      startMember(name, '--expect-members', '2', '--silent-remove-ms', '600000'),
+    )
+    const [a] = await Promise.all(running.map(ready))
+    await actorgrid('map', 'put', 'm', 'k', '1', ...args())
+    process.kill(a!.pid, 'SIGKILL')
+    const { code, stderr } = await running[0]!.finished
+    expect(code).toBe(137)
+    expect(stderr).toMatch(/death certificate is published/)
+    expect(await actorgrid('map', 'get', 'm', 'k', ...args())).toMatchObject({ code: 0, stdout: '1\n' })
+    running[1]!.process.kill('SIGTERM')
+    await running[1]!.finished
+  }, 90_000)
+})
+
+describe('dev', () => {
+  test('runs a cluster that the other commands can use, and leaves nothing behind', async () => {
+    const dev = start('dev', '--members', '2', '--backups', '1', '--cluster', 'devtest')
+    const url = /nats:\/\/\S+/.exec(await dev.line(/^nats /))![0]
+    const at = ['--nats', url, '--cluster', 'devtest']
+
+    expect(await actorgrid('map', 'put', 'things', 'k', '{"n":1}', ...at)).toMatchObject({ code: 0 })
+    expect(await actorgrid('map', 'put', 'things', '7', '{"n":2}', ...at)).toMatchObject({ code: 0 })
+    expect((await actorgrid('map', 'get', 'things', 'k', ...at)).stdout).toBe('{"n":1}\n')
+    expect(await actorgrid('map', 'get', 'things', 'nothing', ...at)).toMatchObject({ code: 1, stdout: '' })
+    const query = await actorgrid('map', 'query', 'things', '{"n":{"$gt":1}}', ...at)
+    expect(JSON.parse(query.stdout)).toEqual({ key: 7, value: { n: 2 } })
+    const typo = await actorgrid('map', 'query', 'things', '{"n":{"$gtt":1}}', ...at)
+    expect(typo.code).toBe(2)
+    expect(typo.stderr).toMatch(/BAD_FILTER.*\$gt/)
+
+    const watch = start('map', 'watch', 'things', '--initial', ...at)
+    expect(JSON.parse(await watch.line(/snapshot/))).toMatchObject({ kind: 'snapshot' })
+    expect((await actorgrid('map', 'remove', 'things', 'k', ...at)).stdout).toBe('true\n')
+    expect(JSON.parse(await watch.line(/"remove"/))).toMatchObject({ kind: 'remove', key: 'k' })
+    watch.process.kill('SIGINT')
+    expect((await watch.finished).code).toBe(0)
+
+    const members = (await actorgrid('members', '--json', ...at)).stdout
+      .trim()
+      .split('\n')
+      .map((l) => JSON.parse(l))
+    expect(members.map((member) => member.name).sort()).toEqual(['dev-1', 'dev-2'])
+    const partitions = (await actorgrid('partitions', '--json', ...at)).stdout.trim().split('\n')
+    expect(partitions.length).toBe(271)
+    expect((await actorgrid('members', ...at)).stdout).toMatch(/^NAME +ADDRESS/)
+
+    const lines = await Promise.all([dev.line(/^dev-1 /), dev.line(/^dev-2 /)])
+    const pids = lines.map((line) => Number(line.split(/ +/).at(-1)))
+    expect(pids.every(isAlive)).toBe(true)
+    dev.process.kill('SIGINT')
+    expect((await dev.finished).code).toBe(0)
+    expect(pids.some(isAlive)).toBe(false)
+  }, 120_000)
+})

@@ -1,0 +1,47 @@
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { beforeAll, expect, test } from 'vitest'
+import { startNatsServer } from '../../src/control/nats-server.ts'
+import { build, launch, start } from '../support/cli.ts'
+
+beforeAll(build, 300_000)
+
+const example = (name: string): string =>
+  fileURLToPath(new URL(`../../build/examples/${name}.js`, import.meta.url))
+
+test('quickstart: a member killed and another joined among real flights, every number equal', async () => {
+  const { code, stdout, stderr } = await launch(example('quickstart'), []).finished
+  expect(`${stdout}${code === 0 ? '' : stderr}`).toMatch(/^all equal$/m)
+  expect(stdout).toMatch(/^cluster +nats-server and 3 member processes/m)
+  expect(code).toBe(0)
+}, 240_000)
+
+test('quickstart, embedded: the same with all members in one process', async () => {
+  const { code, stdout, stderr } = await launch(example('quickstart'), ['--embedded']).finished
+  expect(`${stdout}${code === 0 ? '' : stderr}`).toMatch(/^all equal$/m)
+  expect(code).toBe(0)
+}, 240_000)
+
+test('embedded', async () => {
+  expect(await launch(example('embedded'), []).finished).toMatchObject({
+    code: 0,
+    stdout: '72.96000000000001\n',
+  })
+}, 60_000)
+
+test('tour, on a member that has loaded its processor', async () => {
+  const nats = await startNatsServer({ storeDir: mkdtempSync(join(tmpdir(), 'actorgrid-tour-')) })
+  const at = ['--nats', nats.url, '--listen', '127.0.0.1:0', '--modules', example('smooth'), '--backups', '0']
+  const member = start('start', '--json', ...at)
+  await member.line(/^\{/)
+  const { code, stdout, stderr } = await launch(example('tour'), [], { ACTORGRID_NATS: nats.url }).finished
+  expect(`${stderr}${stdout}`).toMatch(
+    /^71\.2\n74(\.\d+)?\ns-2 93\.5\ns-1 74\S*\nsnapshot\nPROCESSOR_FAILED no\n$/,
+  )
+  expect(code).toBe(0)
+  member.process.kill('SIGTERM')
+  expect((await member.finished).code).toBe(0)
+  await nats.stop()
+}, 60_000)
