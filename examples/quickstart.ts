@@ -176,9 +176,9 @@ function watchRaised(statistics: GridMap<string, Airport>): Watching {
   let check: (() => void) | undefined
   const follow = async (): Promise<void> => {
     for await (const change of statistics.watch({ where: raised, initial: true })) {
-      if (change.kind === 'reset') airports.clear()
-      else if (change.kind === 'snapshot' || change.kind === 'put') airports.add(change.key)
-      else airports.delete(change.key)
+      if (change.type === 'snapshot' || change.type === 'put') airports.add(change.key)
+      else if (change.type === 'remove' || change.type === 'leave') airports.delete(change.key)
+      else for (const iata of airports) if (change.covers(iata)) airports.delete(iata)
       check?.()
     }
   }

@@ -28,7 +28,7 @@ for (const { key, value } of await readings.query({
 
 // A continuous query: what is there, then every change, in order, across failovers.
 for await (const change of readings.watch({ where: { temp: { $gt: 90 } }, initial: true })) {
-  console.log(change.kind)
+  console.log(change.type)
   break
 }
 

@@ -10,7 +10,8 @@ import { GridError } from '../core/base/errors.ts'
 import { type GridFlags, gridFlags, withGrid } from './grid.ts'
 import { printJson } from './output.ts'
 
-type AnyMap = GridMap<unknown, unknown>
+/** Keys stand as texts in the types only: the client encodes whatever kind of key it is given. */
+type AnyMap = GridMap<string, unknown>
 
 export function mapCommand(): Command {
   const command = new Command('map').description('Read and change the entries of a map.')
@@ -88,7 +89,8 @@ function watchCommand(): Command {
       const options = { where: parseWhere(where), initial: flags.initial ?? false, signal: stop.signal }
       await withMap(flags, name, async (map) => {
         try {
-          for await (const change of map.watch(options as object)) printJson(change)
+          for await (const { type, key, value, cause, version, token } of map.watch(options as object))
+            printJson({ type, key, value, cause, version, token })
         } catch (error) {
           if (!stop.signal.aborted) throw error
         }
@@ -97,13 +99,13 @@ function watchCommand(): Command {
 }
 
 function withMap<R>(flags: GridFlags, name: string, use: (map: AnyMap) => Promise<R>): Promise<R> {
-  return withGrid(flags, (grid: Grid) => use(grid.map<unknown, unknown>(name)))
+  return withGrid(flags, (grid: Grid) => use(grid.map<string, unknown>(name)))
 }
 
 /** JSON where it is JSON, else the text itself, so that plain names need no quotes. */
-export function parseKey(text: string): unknown {
+export function parseKey(text: string): string {
   try {
-    return JSON.parse(text)
+    return JSON.parse(text) as string
   } catch {
     return text
   }

@@ -140,9 +140,9 @@ describe('dev', () => {
     expect(typo.stderr).toMatch(/BAD_FILTER.*\$gt/)
 
     const watch = start('map', 'watch', 'things', '--initial', ...at)
-    expect(JSON.parse(await watch.line(/snapshot/))).toMatchObject({ kind: 'snapshot' })
+    expect(JSON.parse(await watch.line(/snapshot/))).toMatchObject({ type: 'snapshot' })
     expect((await actorgrid('map', 'remove', 'things', 'k', ...at)).stdout).toBe('true\n')
-    expect(JSON.parse(await watch.line(/"remove"/))).toMatchObject({ kind: 'remove', key: 'k' })
+    expect(JSON.parse(await watch.line(/"remove"/))).toMatchObject({ type: 'remove', key: 'k' })
     watch.process.kill('SIGINT')
     expect((await watch.finished).code).toBe(0)
 
