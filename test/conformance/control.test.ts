@@ -1,7 +1,7 @@
 /** What every implementation of the control seam promises. */
 
 import { jetstream } from '@nats-io/jetstream'
-import { connect } from '@nats-io/transport-node'
+import { connect, headers } from '@nats-io/transport-node'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Announcements, Control } from '../../src/control/control.ts'
 import { LocalAnnouncements, LocalControl, LocalControlStore } from '../../src/control/local.ts'
@@ -17,6 +17,8 @@ interface Bed {
   announcements(): Announcements
   /** Stores entries without a hint to anyone. */
   slipIn(texts: readonly string[]): Promise<void>
+  /** Stores a checkpoint that claims to cover an entry at `seq` which is not the one in the log. */
+  lie(seq: number): Promise<void>
   down(): Promise<void>
   up(): Promise<void>
   /** Takes a copy of the store, and brings it back later. The store may be away for a moment. */
@@ -33,6 +35,10 @@ async function localBed(): Promise<Bed> {
     announcements: () => new LocalAnnouncements(store),
     slipIn: async (texts) => {
       for (const text of texts) expect(store.append(Buffer.from(text), text, lastSeq())).toBe('stored')
+    },
+    lie: async (seq) => {
+      const lost = { seq, bytes: bytes('lost'), id: 'lost', covers: undefined }
+      store.storeCheckpoint(bytes('lie'), lost)
     },
     down: async () => store.down(),
     up: async () => store.up(),
@@ -55,6 +61,13 @@ async function natsBed(): Promise<Bed> {
       const connection = await connect({ servers: server.url })
       const js = jetstream(connection)
       await Promise.all(texts.map((text) => js.publish('actorgrid.test.config', text)))
+      await connection.close()
+    },
+    lie: async (seq) => {
+      const connection = await connect({ servers: server.url })
+      const mark = headers()
+      mark.set('Actorgrid-Covers', `${seq} 2020-01-01T00:00:00Z`)
+      await jetstream(connection).publish('actorgrid.test.checkpoint', 'lie', { headers: mark })
       await connection.close()
     },
     down: () => server.kill(),
@@ -223,6 +236,21 @@ describe.each([
     expect(reader.told.texts).toEqual(['three'])
   })
 
+  test('a checkpoint of a history that was lost is not believed', async () => {
+    const bed = await bedOf()
+    const writer = await opened(bed.control())
+    await appended(writer, 'one')
+    writer.control.checkpoint(bytes('fold of one'), writer.told.lastSeq)
+    await appended(writer, 'two')
+    for (const seq of [writer.told.lastSeq, 999]) {
+      await bed.lie(seq)
+      const { told } = await opened(bed.control())
+      expect(told.checkpoint?.seq).toBe(1)
+      await told.until(() => told.caughtUp)
+      expect(told.texts).toEqual(['two'])
+    }
+  })
+
   test('when the store comes back everything is told again', async () => {
     const bed = await bedOf()
     const mine = await opened(bed.control())
@@ -318,7 +346,9 @@ describe.each([
     const [open, closing] = [await opened(bed.control()), await opened(bed.control())]
     await closing.told.until(() => closing.told.caughtUp)
     const calls = closing.told.calls.length
-    open.control.append(bytes('one'), 'one', 0)
+    await bed.slipIn(['one'])
+    open.control.read()
+    closing.control.read()
     const closed = closing.control.close()
     const atClose = closing.told.calls.length
     expect(atClose).toBe(calls)
