@@ -144,7 +144,7 @@ function keysOfPartitions(grid: Grid, name: string): number[] {
   const wanted = new Set(
     grid
       .partitions()
-      .filter((p) => p.owner === name)
+      .filter((p) => p.owner?.name === name)
       .map((p) => p.partition),
   )
   const keys: number[] = []
@@ -203,7 +203,7 @@ function watchRaised(statistics: GridMap<string, Airport>): Watching {
 async function untilOwner(grid: Grid, name: string): Promise<number> {
   const deadline = performance.now() + SETTLE_MS
   for (;;) {
-    const owned = grid.partitions().filter((p) => p.owner === name).length
+    const owned = grid.partitions().filter((p) => p.owner?.name === name).length
     if (owned > 0 || performance.now() > deadline) return owned
     await new Promise((resolve) => setTimeout(resolve, 100))
   }

@@ -14,7 +14,7 @@ export function partitionsCommand(): Command {
       else
         printTable(
           ['PARTITION', 'EPOCH', 'OWNER'],
-          partitions.map(({ partition, epoch, owner }) => [partition, epoch, owner ?? '(none)']),
+          partitions.map(({ partition, epoch, owner }) => [partition, epoch, owner?.name ?? '(none)']),
         )
     })
 }
