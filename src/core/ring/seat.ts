@@ -26,11 +26,12 @@ export class Seats {
   readonly held: Int32Array
   /** Seats without a member. */
   open: number
+  /** Whether anybody sat anywhere in the table before. */
+  isSticky = false
   private readonly topology: Topology
   private shares: Shares
   /** Who sat in the partition before: changing these moves data. */
   private readonly before: Int32Array
-  private crampedAtStart: boolean | undefined
 
   constructor(partitionCount: number, replicas: number, topology: Topology) {
     this.partitionCount = partitionCount
@@ -52,6 +53,7 @@ export class Seats {
       for (const id of table[p] ?? []) {
         const member = indices.get(id)
         if (member === undefined || seat === end || !this.admits(seat, member, 'members')) continue
+        this.isSticky = true
         this.before[seat] = member
         this.put(seat++, member)
       }
@@ -97,14 +99,20 @@ export class Seats {
     return member !== -1 && !this.admits(seat, member, 'spread')
   }
 
-  /** Whether no seat that was kept is cramped; asked once, before copies move. */
+  /** Whether no seat is cramped. */
   isSpread(): boolean {
-    if (this.crampedAtStart === undefined) {
-      this.crampedAtStart = false
-      for (let seat = 0; seat < this.holder.length && !this.crampedAtStart; seat++)
-        this.crampedAtStart = this.isCramped(seat)
+    for (let seat = 0; seat < this.holder.length; seat++) if (this.isCramped(seat)) return false
+    return true
+  }
+
+  /** How many partitions each member owns. */
+  ownerCounts(): Int32Array {
+    const counts = new Int32Array(this.held.length)
+    for (let seat = 0; seat < this.holder.length; seat += this.replicas) {
+      const owner = this.holder[seat]!
+      if (owner !== -1) counts[owner] = counts[owner]! + 1
     }
-    return !this.crampedAtStart
+    return counts
   }
 
   put(seat: number, member: number): void {
@@ -128,6 +136,21 @@ export class Seats {
     const member = this.holder[a]!
     this.holder[a] = this.holder[b]!
     this.holder[b] = member
+  }
+
+  /** Whether nobody in the partition held a copy in the table before. */
+  isNew(partition: number): boolean {
+    const first = partition * this.replicas
+    for (let seat = first; seat < first + this.replicas; seat++)
+      if (this.wasHeld(partition, this.holder[seat]!)) return false
+    return true
+  }
+
+  /** Whether a member held a copy of the partition in the table before. */
+  wasHeld(partition: number, member: number): boolean {
+    const first = partition * this.replicas
+    for (let seat = first; seat < first + this.replicas; seat++) if (this.before[seat] === member) return true
+    return false
   }
 
   rows(ids: readonly string[]): string[][] {
@@ -178,7 +201,7 @@ export class Seats {
     return false
   }
 
-  /** Tells of every member that `taker` could displace, where, and whether that moves a copy that was kept. */
+  /** Tells of every member that `taker` could displace, where, and whether that moves data more than is undone. */
   private look(
     taker: number,
     rule: SpreadRule,
@@ -188,17 +211,13 @@ export class Seats {
     for (let seat = 0; seat < holder.length; seat++) {
       const member = holder[seat]!
       if (member === -1 || !this.admits(seat, taker, rule)) continue
-      tell(member, seat, before[seat] === member)
+      const moved = before[seat] === member && !this.wasHeld(Math.floor(seat / this.replicas), taker)
+      tell(member, seat, moved)
     }
   }
 
   /** Takes the last step of a chain first. A seat may have become unfit through a later step: then all is undone. */
-  private carryOut(
-    taker: number,
-    seat: number,
-    via: ReadonlyMap<number, Link>,
-    rule: SpreadRule,
-  ): boolean {
+  private carryOut(taker: number, seat: number, via: ReadonlyMap<number, Link>, rule: SpreadRule): boolean {
     const undo: { readonly seat: number; readonly member: number }[] = []
     for (let step: Pick<Link, 'seat' | 'by'> | undefined = { seat, by: taker }; step; ) {
       if (!this.admits(step.seat, step.by, rule)) {

@@ -46,11 +46,6 @@ export function copyShares(
   return { copies, perZone, perHost }
 }
 
-/** Equal whole shares of `total`; the larger ones go to those that hold more. */
-export function equalShares(total: number, held: Int32Array): Int32Array {
-  return wholeShares(new Float64Array(held.length).fill(total / held.length), total, held, total, [])
-}
-
 interface Zone {
   readonly hosts: readonly (readonly number[])[]
 }

@@ -1,10 +1,11 @@
 /**
  * The table: which members hold which partition, the owner first.
  *
- * A pure function of the members and the table before, so that every member can work it out and gets the same. It is
- * sticky: a copy moves only to fill up a member that has less than its share (share.ts), or from one that leaves;
- * shares are met exactly; and copies of one partition stand in different zones and on different hosts where there are
- * enough. Owners are balanced by promotion, which moves no data.
+ * A pure function of the members and the table before, so that every member can work it out and gets the same. Shares
+ * (share.ts) are met exactly, and copies of one partition stand in different zones and on different hosts where there
+ * are enough. It is sticky: a copy moves to a member that came or from one that left; between two that stay only where
+ * shares or spreading could not be had otherwise, which is a rare thing. Owners are balanced by promotion, which moves
+ * no data.
  *
  * In steps: keep what the table before says; give open places to the first member on the ring that has room; take from
  * members over their share for those under it; where the last ones do not fit, exchange along the shortest chain
@@ -88,27 +89,44 @@ function fillFromRing(seats: Seats, ids: readonly string[]): void {
     }
 }
 
-/** Moves copies from members over their share straight to those under it, from the fullest first. */
+/**
+ * Moves copies from members over their share straight to those under it, from the fullest first. Places that break the
+ * spreading go first, for they are to be given up anyway; then such that each giver keeps its part of the owners'
+ * places, which saves promotions; then any.
+ */
 function takeFromRich(seats: Seats): void {
-  const { partitionCount, replicas } = seats
+  const { partitionCount, replicas, held, holder } = seats
   const stride = strideOf(partitionCount)
-  for (let m = 0; m < seats.held.length; m++) {
-    // Places that break the spreading go first: they are to be given up anyway.
-    for (const crampedOnly of [true, false]) {
-      if (crampedOnly && seats.isSpread()) continue
+  const owned = seats.ownerCounts()
+  const ownedMax = Math.ceil(partitionCount / held.length)
+
+  const suits = (seat: number, pass: Pass): boolean => {
+    if (pass === 'any') return true
+    if (pass === 'cramped') return seats.isCramped(seat)
+    const surplus = owned[holder[seat]!]! - ownedMax
+    return seat % replicas === 0 ? surplus > 0 : seats.excess(seat) > surplus
+  }
+  const passes: Pass[] = seats.isSpread() ? ['owners', 'any'] : ['cramped', 'owners', 'any']
+  for (let m = 0; m < held.length; m++)
+    for (const pass of passes)
       for (let i = 0, p = m % partitionCount; i < partitionCount && seats.isPoor(m); i++) {
         let from = -1
         for (let seat = p * replicas; seat < (p + 1) * replicas; seat++) {
           if (seats.excess(seat) <= (from === -1 ? 0 : seats.excess(from))) continue
-          if (crampedOnly && !seats.isCramped(seat)) continue
-          if (seats.admits(seat, m, 'spread')) from = seat
+          if (suits(seat, pass) && seats.admits(seat, m, 'spread')) from = seat
         }
-        if (from !== -1) seats.put(from, m)
+        if (from !== -1) {
+          if (from % replicas === 0) {
+            owned[holder[from]!] = owned[holder[from]!]! - 1
+            owned[m] = owned[m]! + 1
+          }
+          seats.put(from, m)
+        }
         p = (p + stride) % partitionCount
       }
-    }
-  }
 }
+
+type Pass = 'cramped' | 'owners' | 'any'
 
 /** A step through all partitions that comes to each once and to neighbours late. */
 function strideOf(count: number): number {
