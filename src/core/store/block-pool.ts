@@ -133,18 +133,32 @@ export class BlockPool {
     return this.#usedBytes + footprint(roundUp(minBytes)) <= this.#limit(urgent)
   }
 
-  /** An empty block of at least `minBytes`. Throws `STORE_FULL` at the limit. */
-  allocate(minBytes: number, urgent = false): Block {
+  /**
+   * An empty block of at least `minBytes`; a free one, down to `leastBytes`, is preferred to new memory. Throws
+   * `STORE_FULL` at the limit.
+   */
+  allocate(minBytes: number, urgent = false, leastBytes = minBytes): Block {
     const capacity = roundUp(minBytes)
     const bytes = footprint(capacity)
     if (this.#usedBytes + bytes > this.#limit(urgent)) {
       throw new GridError('STORE_FULL', `${this.#usedBytes} of ${this.maxBytes} bytes are in use`)
     }
-    const free = this.#free.get(capacity)?.pop()
+    const free = this.#takeFree(capacity, roundUp(leastBytes))
     if (free === undefined) this.#dropFree(this.maxBytes - bytes)
-    else this.#freeBytes -= bytes
-    this.#usedBytes += bytes
-    return free ?? new Block(capacity)
+    const block = free ?? new Block(capacity)
+    this.#usedBytes += block.footprintBytes
+    return block
+  }
+
+  /** The largest free block of `least` to `capacity` bytes. */
+  #takeFree(capacity: number, least: number): Block | undefined {
+    for (let size = capacity; size >= least; size = nextSmaller(size)) {
+      const block = this.#free.get(size)?.pop()
+      if (block === undefined) continue
+      this.#freeBytes -= block.footprintBytes
+      return block
+    }
+    return undefined
   }
 
   /** Takes a block back. Nobody may hold on to its bytes. */
@@ -186,6 +200,10 @@ export class BlockPool {
 
 function footprint(capacity: number): number {
   return capacity + capacity / 64
+}
+
+function nextSmaller(capacity: number): number {
+  return capacity > CLASS_BYTES_MAX ? capacity - STEP_BYTES : capacity / 2
 }
 
 function roundUp(bytes: number): number {

@@ -69,7 +69,7 @@ export class BlockTable {
     }
     const capacity = this.#capacityFor(count)
     while (!this.pool.canAllocate(capacity, urgent)) if (!this.#history.dropOldest()) break
-    const block = this.pool.allocate(capacity, urgent)
+    const block = this.pool.allocate(capacity, urgent, Math.max(count, capacity / 4))
     block.number = this.#freeNumbers.pop() ?? this.blocks.length
     this.blocks[block.number] = block
     this.totalBytes += block.footprintBytes

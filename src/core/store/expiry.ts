@@ -25,6 +25,11 @@ export class Expiry {
     this.#table = table
   }
 
+  /** The block whose bound is taken away for the time of a walk. */
+  get blockUnderWalk(): Block | undefined {
+    return this.#block
+  }
+
   /** See `LogStore.expired`. */
   visit(nowMs: number, maxRecords: number, visit: (record: RecordView) => void): boolean {
     const table = this.#table

@@ -4,7 +4,8 @@
  * Open addressing with linear probing and backward-shift deletion (Knuth, TAOCP 3, 6.4, algorithm R). The slot is
  * taken from the high bits of imul(hash ^ seed, 0x9E3779B1) (Fibonacci hashing): keys of a partition agree in
  * `hash mod partitionCount`, so low bits would cluster. A table has at most 16,384 slots and is then split by the next
- * hash bit (extendible hashing: Fagin et al., TODS 1979), so no insert ever stalls for a large rebuild. Key bytes are
+ * hash bit (extendible hashing: Fagin et al., TODS 1979), so no insert ever stalls for a large rebuild. Tables grow by
+ * half or by a third (16, 24, 32, 48 …), so load stays between 0.58 and 0.88: 9 to 14 bytes an entry. Key bytes are
  * always compared.
  *
  * Slots stay in the order of the mixed hash across all tables, up to what probing displaces: that is what lets
@@ -17,8 +18,8 @@ import type { Block, BlockPool } from './block-pool.ts'
 import { keyLengthAt, keyStartAt } from './record.ts'
 
 const GOLDEN = 0x9e3779b1
-const BITS_MIN = 4
-const BITS_MAX = 14
+const SLOTS_MIN = 16
+const SLOTS_MAX = 16_384
 /** Only thousands of equal hashes lead this deep; from here on tables grow instead of splitting. */
 const DEPTH_MAX = 16
 const HASHES = 0x1_0000_0000
@@ -28,9 +29,9 @@ const SAMPLE_PROBES = 64
 class Table {
   /** Leading hash bits that all its entries share. */
   readonly depth: number
-  readonly bits: number
-  readonly shift: number
-  readonly mask: number
+  readonly size: number
+  /** Slots that are home to some hash; fewer than `size` only beyond what 16 hash bits can tell apart. */
+  readonly homes: number
   /** Entries at load 7/8. */
   readonly limit: number
   /** Pairs of mixed hash and location; location 0 is an empty slot. */
@@ -39,30 +40,38 @@ class Table {
   stamps: Uint32Array | undefined
   count = 0
 
-  constructor(depth: number, bits: number, stamped: boolean) {
-    const size = 1 << bits
+  constructor(depth: number, size: number, stamped: boolean) {
     this.depth = depth
-    this.bits = bits
-    this.shift = 32 - bits
-    this.mask = size - 1
+    this.size = size
+    this.homes = Math.min(size, 0x1_0000)
     this.limit = (size * 7) / 8
     this.slots = new Int32Array(size * 2)
     this.stamps = stamped ? new Uint32Array(size) : undefined
   }
 
   get bytes(): number {
-    return (this.mask + 1) * (this.stamps === undefined ? 8 : 12)
+    return this.size * (this.stamps === undefined ? 8 : 12)
   }
 
+  /** The slot where a search begins: the 16 hash bits behind `depth`, scaled. Rises with the hash. */
   home(mixed: number): number {
-    return (mixed << this.depth) >>> this.shift
+    return Math.imul((mixed << this.depth) >>> 16, this.homes) >>> 16
+  }
+
+  /** The lowest 16 bits, behind `depth`, whose home is `slot` or later. */
+  bitsOfHome(slot: number): number {
+    return Math.ceil((slot * 0x1_0000) / this.homes)
+  }
+
+  after(slot: number): number {
+    return slot + 1 === this.size ? 0 : slot + 1
   }
 
   /** Adds an entry that is known to be new. */
   add(mixed: number, location: number, stamp: number): void {
     const slots = this.slots
     let at = this.home(mixed)
-    while (slots[2 * at + 1] !== 0) at = (at + 1) & this.mask
+    while (slots[2 * at + 1] !== 0) at = this.after(at)
     slots[2 * at] = mixed
     slots[2 * at + 1] = location
     if (this.stamps !== undefined) this.stamps[at] = stamp
@@ -72,7 +81,7 @@ class Table {
   /** Slot of the entry that points at `location`, or -1. */
   slotOf(mixed: number, location: number): number {
     const slots = this.slots
-    for (let at = this.home(mixed); slots[2 * at + 1] !== 0; at = (at + 1) & this.mask) {
+    for (let at = this.home(mixed); slots[2 * at + 1] !== 0; at = this.after(at)) {
       if (slots[2 * at + 1] === location) return at
     }
     return -1
@@ -81,10 +90,9 @@ class Table {
   /** Empties a slot and moves back what had been displaced over it. */
   removeAt(slot: number): void {
     const slots = this.slots
-    const mask = this.mask
     let hole = slot
-    for (let at = (slot + 1) & mask; slots[2 * at + 1] !== 0; at = (at + 1) & mask) {
-      if (((at - this.home(slots[2 * at]!)) & mask) < ((at - hole) & mask)) continue
+    for (let at = this.after(slot); slots[2 * at + 1] !== 0; at = this.after(at)) {
+      if (this.#distance(this.home(slots[2 * at]!), at) < this.#distance(hole, at)) continue
       slots[2 * hole] = slots[2 * at]!
       slots[2 * hole + 1] = slots[2 * at + 1]!
       if (this.stamps !== undefined) this.stamps[hole] = this.stamps[at]!
@@ -92,6 +100,11 @@ class Table {
     }
     slots[2 * hole + 1] = 0
     this.count--
+  }
+
+  /** Steps forward from one slot to another. */
+  #distance(from: number, to: number): number {
+    return to < from ? to - from + this.size : to - from
   }
 }
 
@@ -127,7 +140,7 @@ export class MapIndex {
   /** Points a key at `location`. Returns where it pointed before, or -1 for a new key. */
   put(hash: number, key: Uint8Array, keyStart: number, keyEnd: number, location: number): number {
     const mixed = this.#mix(hash)
-    if (this.#directory.length === 0) this.#directory.push(this.#newTable(0, BITS_MIN))
+    if (this.#directory.length === 0) this.#directory.push(this.#newTable(0, SLOTS_MIN))
     let table = this.#tableOf(mixed)
     const slot = this.#slotOfKey(table, mixed, key, keyStart, keyEnd)
     if (slot >= 0) {
@@ -155,8 +168,9 @@ export class MapIndex {
     table.removeAt(slot)
     this.count--
     if (this.count === 0) this.clear()
-    else if (table.bits > BITS_MIN && table.count * 8 < table.mask)
-      this.#replace(table, mixed, table.bits - 1)
+    else if (table.size > SLOTS_MIN && table.count * 8 < table.size) {
+      this.#replace(table, mixed, sizeFor(table.count * 2))
+    }
     return before
   }
 
@@ -193,7 +207,7 @@ export class MapIndex {
     this.#stamped = true
     this.#eachTable((table) => {
       const before = table.bytes
-      table.stamps = new Uint32Array(table.mask + 1)
+      table.stamps = new Uint32Array(table.size)
       this.#account(table.bytes - before)
     })
   }
@@ -207,13 +221,22 @@ export class MapIndex {
     if (slot >= 0) table.stamps![slot] = stamp
   }
 
+  /** The stamp of the entry at `location`; 0 where accesses are not tracked. */
+  stampOf(hash: number, location: number): number {
+    if (!this.#stamped || this.count === 0) return 0
+    const mixed = this.#mix(hash)
+    const table = this.#tableOf(mixed)
+    const slot = table.slotOf(mixed, location)
+    return slot < 0 ? 0 : table.stamps![slot]!
+  }
+
   /** Visits up to `count` entries drawn at random, the same one twice perhaps. */
   sample(random: Random, count: number, visit: (location: number, stamp: number) => void): void {
     let left = count
     for (let tries = 4 * count; tries > 0 && left > 0 && this.count > 0; tries--) {
       const table = this.#tableOf(randomInt(random, HASHES) | 0)
-      let at = randomInt(random, table.mask + 1)
-      for (let probes = SAMPLE_PROBES; probes > 0; probes--, at = (at + 1) & table.mask) {
+      let at = randomInt(random, table.size)
+      for (let probes = SAMPLE_PROBES; probes > 0; probes--, at = table.after(at)) {
         const location = table.slots[2 * at + 1]!
         if (location === 0) continue
         visit(location, table.stamps === undefined ? 0 : table.stamps[at]!)
@@ -232,10 +255,9 @@ export class MapIndex {
     let rows = 0
     while (from < HASHES && this.count > 0) {
       const table = this.#tableOf(from | 0)
-      const width = HASHES / 2 ** (table.depth + table.bits)
       const first = table.home(from | 0)
-      const homes = Math.min(Math.max(maxRows - rows, 16), table.mask + 1 - first)
-      const slots = slotsOfHomes(table, first, first + homes, from)
+      const end = Math.min(first + Math.max(maxRows - rows, 16), table.homes)
+      const slots = slotsOfHomes(table, first, end, from)
       let last = -1
       for (const slot of slots) {
         const mixed = table.slots[2 * slot]! >>> 0
@@ -244,8 +266,8 @@ export class MapIndex {
         last = mixed
         rows++
       }
-      const start = table.depth === 0 ? 0 : ((from | 0) >>> (32 - table.depth)) * 2 ** (32 - table.depth)
-      from = start + Math.ceil((first + homes) * width)
+      from = Math.floor(from / 2 ** (32 - table.depth)) * 2 ** (32 - table.depth)
+      from += table.bitsOfHome(end) * 2 ** (16 - table.depth)
       if (rows >= maxRows && from < HASHES) return from
     }
     return -1
@@ -261,8 +283,7 @@ export class MapIndex {
 
   #slotOfKey(table: Table, mixed: number, key: Uint8Array, keyStart: number, keyEnd: number): number {
     const slots = table.slots
-    const mask = table.mask
-    for (let at = table.home(mixed); ; at = (at + 1) & mask) {
+    for (let at = table.home(mixed); ; at = table.after(at)) {
       const location = slots[2 * at + 1]!
       if (location === 0) return -1
       if (slots[2 * at] === mixed && this.#hasKey(location, key, keyStart, keyEnd)) return at
@@ -278,8 +299,8 @@ export class MapIndex {
     return equalBytes(bytes, start, start + length, key, keyStart, keyEnd)
   }
 
-  #newTable(depth: number, bits: number): Table {
-    const table = new Table(depth, bits, this.#stamped)
+  #newTable(depth: number, size: number): Table {
+    const table = new Table(depth, size, this.#stamped)
     this.#account(table.bytes)
     return table
   }
@@ -291,12 +312,13 @@ export class MapIndex {
 
   /** Makes room in a full table, the one that `mixed` belongs to. */
   #grow(table: Table, mixed: number): void {
-    if (table.bits < BITS_MAX || table.depth >= DEPTH_MAX) this.#replace(table, mixed, table.bits + 1)
+    if (table.size < SLOTS_MAX || table.depth >= DEPTH_MAX)
+      this.#replace(table, mixed, sizeFor(table.count + 1))
     else this.#split(table, mixed)
   }
 
-  #replace(table: Table, mixed: number, bits: number): void {
-    const next = this.#newTable(table.depth, bits)
+  #replace(table: Table, mixed: number, size: number): void {
+    const next = this.#newTable(table.depth, size)
     eachEntry(table, (hash, location, stamp) => next.add(hash, location, stamp))
     this.#install(table, mixed, next, next)
   }
@@ -311,8 +333,8 @@ export class MapIndex {
     eachEntry(table, (hash) => {
       if ((hash & bit) !== 0) upper++
     })
-    const low = this.#newTable(table.depth + 1, bitsFor(table.count - upper))
-    const high = this.#newTable(table.depth + 1, bitsFor(upper))
+    const low = this.#newTable(table.depth + 1, sizeFor(table.count - upper))
+    const high = this.#newTable(table.depth + 1, sizeFor(upper))
     eachEntry(table, (hash, location, stamp) => ((hash & bit) === 0 ? low : high).add(hash, location, stamp))
     this.#install(table, mixed, low, high)
   }
@@ -335,17 +357,18 @@ export class MapIndex {
   }
 }
 
-/** Slots for `count` entries at a load of at most a half. */
-function bitsFor(count: number): number {
-  let bits = BITS_MIN
-  while (1 << bits < 2 * count) bits++
-  return bits
+/** The smallest size, a power of two or one and a half of it, that holds `count` entries at a load of at most 7/8. */
+function sizeFor(count: number): number {
+  for (let size = SLOTS_MIN; ; size *= 2) {
+    if (count <= (size * 7) / 8) return size
+    if (count <= (size * 21) / 16) return size * 1.5
+  }
 }
 
 function eachEntry(table: Table, visit: (mixed: number, location: number, stamp: number) => void): void {
   const slots = table.slots
   const stamps = table.stamps
-  for (let at = 0; at <= table.mask; at++) {
+  for (let at = 0; at < table.size; at++) {
     const location = slots[2 * at + 1]!
     if (location !== 0) visit(slots[2 * at]!, location, stamps === undefined ? 0 : stamps[at]!)
   }
@@ -355,8 +378,8 @@ function eachEntry(table: Table, visit: (mixed: number, location: number, stamp:
 function slotsOfHomes(table: Table, first: number, end: number, from: number): number[] {
   const slots = table.slots
   const found: number[] = []
-  for (let step = first; step <= first + table.mask; step++) {
-    const at = step & table.mask
+  for (let step = first; step < first + table.size; step++) {
+    const at = step < table.size ? step : step - table.size
     if (slots[2 * at + 1] === 0) {
       if (step >= end) break
       continue

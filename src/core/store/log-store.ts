@@ -14,6 +14,7 @@ import { assert } from '../base/assert.ts'
 import { asBuffer, type ByteWriter } from '../base/bytes.ts'
 import { GridError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
+import { auditBlocks, auditExpiry, auditTail } from './audit.ts'
 import type { Block, BlockPool } from './block-pool.ts'
 import { BlockTable, locationOf, offsetOf } from './block-table.ts'
 import { Compaction } from './compaction.ts'
@@ -423,6 +424,12 @@ export class LogStore implements HistoryKeeper {
     this.#maps[map]?.touch(hash, location, stamp)
   }
 
+  /** The stamp of the last access to the entry at `location`; 0 where there was none or accesses are not tracked. */
+  stampOf(map: number, location: number): number {
+    const hash = hashAt(this.#table.blockOf(location).bytes, offsetOf(location))
+    return this.#maps[map]?.stampOf(hash, location) ?? 0
+  }
+
   /** Visits up to `count` entries of a map, drawn at random and perhaps twice. */
   sample(
     map: number,
@@ -433,6 +440,13 @@ export class LogStore implements HistoryKeeper {
     this.#maps[map]?.sample(random, count, (location, stamp) => {
       visit(this.#table.view(location, this.#view), stamp)
     })
+  }
+
+  /** Recounts everything by walking it, and asserts that the figures kept agree. For tests and the simulation. */
+  audit(): void {
+    auditBlocks(this.#table)
+    auditTail(this.#tail, this.head)
+    auditExpiry(this.#table, this.#expiry.blockUnderWalk)
   }
 
   // --- Being filled from another replica

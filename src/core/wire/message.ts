@@ -176,8 +176,11 @@ export function writeCallHeader(
   w.u16(keyLength)
 }
 
-/** Status of a reply. */
-export const ReplyStatus = { ok: 0, error: 1, notOwner: 2 } as const
+/**
+ * Status of a reply. `moved` is `notOwner` for a call that had been taken: it may have taken effect, and the client
+ * sends it again, marked as a retry, to the new owner, which knows.
+ */
+export const ReplyStatus = { ok: 0, error: 1, notOwner: 2, moved: 3 } as const
 
 /**
  * The answer to a call.
@@ -198,8 +201,8 @@ export const ReplyStatus = { ok: 0, error: 1, notOwner: 2 } as const
  *       page                        u8 more · u32 nextHash · u32 count · rows (u16 keyLength · key · u32 valueLength · V)
  *       query                       u32 count · rows (as page), in the order asked for
  *     error                         u8 code · u8 applied (0 no, 1 yes, 2 unknown) · text message
- *     notOwner                      the 16-byte id of the owner as far as this member knows (zeros: none); the epoch
- *                                   of the reply is the one that it knows. Never applied.
+ *     notOwner, moved               the 16-byte id of the owner as far as this member knows (zeros: none); the epoch
+ *                                   of the reply is the one that it knows
  */
 export class ReplyView {
   partition = 0
@@ -531,9 +534,10 @@ export function readId(r: ByteReader): string {
 /**
  * What members tell all over the control plane, as hints: `u8 kind · id · text address · block info`. Kind `member`
  * says that a member is there (`info` is for members: MessagePack of what the roster holds of it); kind `who`, sent
- * by a client or a newcomer with empty fields, asks every member to say so now.
+ * by a client or a newcomer with empty fields, asks every member to say so now. Kind `death` is a death certificate:
+ * `id` is the incarnation that has ended and `info` the secret whose hash the roster holds.
  */
-export const AnnouncementKind = { member: 1, who: 2 } as const
+export const AnnouncementKind = { member: 1, who: 2, death: 3 } as const
 
 export interface Announcement {
   readonly kind: number

@@ -1,0 +1,201 @@
+/**
+ * What clients ask of a member besides calls: the view, maps by name, subscriptions.
+ */
+
+import type { ByteReader } from '../base/bytes.ts'
+import { GridError } from '../base/errors.ts'
+import type { MapConfig } from '../membership/config.ts'
+import { readMapConfig, writeMapConfig } from '../membership/field.ts'
+import type { View } from '../membership/view.ts'
+import type { Now, Outlet } from '../partition/context.ts'
+import type { Partition } from '../partition/partition.ts'
+import {
+  type ClientView,
+  readOpenMap,
+  readWatch,
+  writeMapOpened,
+  writeView,
+  writeWatchEnd,
+} from '../wire/message.ts'
+import { decodeValue } from '../wire/value.ts'
+import type { ConfigLog } from './config-log.ts'
+import type { Settings } from './settings.ts'
+
+const MAP_NAME = /^[A-Za-z0-9_.:-]{1,128}$/
+/** Clients that wait for a map to be created, at most. */
+const WAITING_MAX = 10_000
+
+interface WaitingForMap {
+  readonly client: Outlet
+  readonly request: number
+  readonly name: string
+  readonly config: MapConfig | undefined
+}
+
+export class ClientDesk {
+  readonly #settings: Settings
+  readonly #log: ConfigLog
+  readonly #partitions: readonly Partition[]
+  readonly #clients = new Set<Outlet>()
+  #waiting: WaitingForMap[] = []
+  #view: ClientView | undefined
+  #viewPushed: ClientView | undefined
+
+  constructor(settings: Settings, log: ConfigLog, partitions: readonly Partition[]) {
+    this.#settings = settings
+    this.#log = log
+    this.#partitions = partitions
+  }
+
+  get size(): number {
+    return this.#clients.size
+  }
+
+  arrived(client: Outlet): void {
+    this.#clients.add(client)
+    this.sendView(client)
+  }
+
+  left(client: Outlet): void {
+    this.#clients.delete(client)
+    this.#waiting = this.#waiting.filter((waiting) => waiting.client !== client)
+    for (const { owner } of this.#partitions) owner?.watchers.removeAll(client)
+  }
+
+  // ---- the view
+
+  sendView(client: Outlet): void {
+    if (!this.#view) return
+    writeView(client.out, this.#view)
+    client.wake()
+  }
+
+  /** The cluster has changed: maps that were waited for are there, and clients are told at the next tick. */
+  viewed(): void {
+    const { view } = this.#log
+    this.#view = clientView(view)
+    this.#waiting = this.#waiting.filter((waiting) => !this.#answer(waiting, view))
+  }
+
+  tick(now: Now): void {
+    if (this.#view !== this.#viewPushed) {
+      this.#viewPushed = this.#view
+      for (const client of this.#clients) this.sendView(client)
+    }
+    for (const { name, config } of this.#waiting) this.#askFor(name, config, now)
+  }
+
+  // ---- maps
+
+  openMap(client: Outlet, r: ByteReader, now: Now): void {
+    const { request, name, config: bytes } = readOpenMap(r)
+    try {
+      if (!MAP_NAME.test(name)) {
+        throw new GridError('BAD_OPTION', `map name ${JSON.stringify(name)} must match ${MAP_NAME.source}`)
+      }
+      const waiting = { client, request, name, config: this.#config(bytes) }
+      if (this.#answer(waiting, this.#log.view)) return
+      if (
+        this.#log.view.maps.length >= this.#settings.limits.mapsMax ||
+        this.#waiting.length >= WAITING_MAX
+      ) {
+        throw new GridError('OVERLOADED', `no room for another map: ${this.#log.view.maps.length} (mapsMax)`)
+      }
+      this.#waiting.push(waiting)
+      this.#askFor(name, waiting.config, now)
+    } catch (error) {
+      if (!(error instanceof GridError)) throw error
+      writeMapOpened(client.out, request, error)
+      client.wake()
+    }
+  }
+
+  #config(bytes: Uint8Array): MapConfig | undefined {
+    if (bytes.length === 0) return undefined
+    try {
+      return readMapConfig(decodeValue(bytes, 0, bytes.length, this.#settings.limits))
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      throw new GridError('BAD_OPTION', `map configuration: ${reason}`)
+    }
+  }
+
+  #askFor(name: string, config: MapConfig | undefined, now: Now): void {
+    this.#log.ask(`map ${name}`, { kind: 'map', name, config: config ?? {} }, now)
+  }
+
+  #answer({ client, request, name, config }: WaitingForMap, view: View): boolean {
+    const map = view.mapsByName.get(name)
+    if (!map) return false
+    const difference = config && configDifference(map.config, config)
+    const conflict = difference && new GridError('MAP_CONFLICT', `map '${name}' exists with ${difference}`)
+    if (!client.closed) {
+      writeMapOpened(client.out, request, conflict || map.id)
+      client.wake()
+    }
+    return true
+  }
+
+  // ---- subscriptions
+
+  watch(client: Outlet, r: ByteReader): void {
+    const request = readWatch(r)
+    const partition = this.#partitions[request.partition]
+    const owner = partition?.owner
+    try {
+      if (!partition || !owner || owner.stopped || request.epoch > owner.reference.epoch) {
+        throw new GridError('NOT_OWNER', `this member does not own partition ${request.partition} now`)
+      }
+      if (!this.#log.view.maps[request.map - 1])
+        throw new GridError('NOT_READY', `map ${request.map} is not yet known`)
+      // The frame's memory is used again after this turn.
+      owner.watchers.add(client, { ...request, where: Uint8Array.from(request.where) })
+    } catch (error) {
+      if (!(error instanceof GridError)) throw error
+      writeWatchEnd(client.out, request.watch, request.partition, error)
+      client.wake()
+    }
+  }
+
+  credit(client: Outlet, r: ByteReader): void {
+    const watch = r.u32()
+    const owner = this.#partitions[r.u16()]?.owner
+    owner?.watchers.credit(client, watch, r.u32())
+  }
+
+  unwatch(client: Outlet, r: ByteReader): void {
+    const watch = r.u32()
+    this.#partitions[r.u16()]?.owner?.watchers.remove(client, watch)
+  }
+}
+
+function clientView(view: View): ClientView {
+  const members = [...view.members.values()].map(({ id, address, name }) => ({ id, address, name }))
+  const indexes = new Map(members.map(({ id }, index) => [id, index]))
+  return {
+    version: view.version,
+    clusterId: view.clusterId,
+    members,
+    epochs: view.configs.map(({ epoch }) => epoch),
+    owners: view.configs.map(({ owner }) => indexes.get(owner) ?? -1),
+  }
+}
+
+/** What of an existing map's configuration differs from the one asked for, for people; empty if nothing. */
+function configDifference(existing: MapConfig, wanted: MapConfig): string {
+  const a = flat(writeMapConfig(existing))
+  const b = flat(writeMapConfig(wanted))
+  const names = [...new Set([...a.keys(), ...b.keys()])]
+  return names
+    .filter((name) => a.get(name) !== b.get(name))
+    .map((name) => `${name} ${a.get(name) ?? 'unset'}, not ${b.get(name) ?? 'unset'}`)
+    .join('; ')
+}
+
+function flat(value: unknown, prefix = '', into = new Map<string, string>()): Map<string, string> {
+  for (const [name, member] of Object.entries(value as object)) {
+    if (typeof member === 'object' && member !== null) flat(member, `${prefix}${name}.`, into)
+    else if (member !== undefined) into.set(prefix + name, String(member))
+  }
+  return into
+}

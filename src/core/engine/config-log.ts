@@ -1,0 +1,343 @@
+/**
+ * A member's dealings with the configuration log: it folds the log into the view, keeps asking for what it wants
+ * until the log shows an outcome, and helps to heal a log whose end was lost.
+ *
+ * The log decides, never an acknowledgement: what was appended counts when it has been read back and folded. A change of
+ * a partition's configuration is asked for again and again, under ever new message ids but with the same configuration
+ * id, until the log shows a successor of what it changes; it is never abandoned, for a copy under way can still land.
+ *
+ * *Boots.* Whenever the store's incarnation has changed, its newest entries may be gone. The first to notice records a
+ * boot, which freezes configurations; each member then appends what it knows to be newer than the log (heal) and
+ * reports. When all of the roster have reported or are proven dead, or after the roll call's time, changes go on.
+ */
+
+import { ByteReader, ByteWriter } from '../base/bytes.ts'
+import { defaultLimits } from '../base/limits.ts'
+import { decodeView, encodeView } from '../membership/checkpoint.ts'
+import type { MemberId, MemberInfo, PartitionConfig } from '../membership/config.ts'
+import { fieldsOf, readMember, writeMember } from '../membership/field.ts'
+import { genesis, genesisAnew } from '../membership/genesis.ts'
+import { encodeMessage, type Item, type LogMessage } from '../membership/item.ts'
+import { emptyView, foldEntries, type View } from '../membership/view.ts'
+import type { Now } from '../partition/context.ts'
+import { AnnouncementKind, readAnnouncement, writeAnnouncement } from '../wire/message.ts'
+import { decodeValue, encodeValue } from '../wire/value.ts'
+import type { Effects, Settings } from './settings.ts'
+
+/** What has not shown in the log for so long is asked for again. */
+const AGAIN_MS = 500
+const ANNOUNCE_MS = 1000
+/** How long a log may show less than this member knows before it is told. */
+const HEAL_AFTER_MS = 2000
+/** Changes of configuration in one message. */
+const ITEMS_MAX = 1000
+/** Entries after which somebody writes a checkpoint. */
+const CHECKPOINT_ENTRIES = 1000
+
+/** Somebody who has announced itself. */
+interface Announced {
+  readonly info: MemberInfo
+  /** The cluster that it belongs to already, or empty. */
+  readonly clusterId: string
+  readonly heardMonoMs: number
+}
+
+interface Proposal {
+  readonly next: PartitionConfig
+  sentMonoMs: number
+}
+
+export class ConfigLog {
+  readonly #settings: Settings
+  readonly #effects: Effects
+  /** The cluster as the log shows it; what is read anew after a reconnect appears here only when it is complete. */
+  view: View = emptyView
+  #folding: View = emptyView
+  /** Whether the log can be reached and has been read to its end. */
+  ready = false
+  #evidence = ''
+  #readyMonoMs = 0
+  #checkpointSeq = 0
+  /** The boot since which this member has healed and reported. */
+  #reportedBoot = ''
+  #bootMonoMs = 0
+  #bootSeen = ''
+  /** When this member last knew nothing newer than the log. */
+  #levelMonoMs = 0
+  readonly #proposals = new Map<number, Proposal>()
+  readonly #asked = new Map<string, number>()
+  #outgoing: Item[] = []
+  readonly announced = new Map<MemberId, Announced>()
+  #announcedMonoMs = Number.NEGATIVE_INFINITY
+  /** What this member says of itself. */
+  info: MemberInfo
+  conflicted = false
+  /** The newest configuration of each partition that this member knows, from whomever. */
+  readonly #newest: (partition: number) => PartitionConfig | undefined
+
+  constructor(
+    settings: Settings,
+    effects: Effects,
+    newest: (partition: number) => PartitionConfig | undefined,
+  ) {
+    this.#settings = settings
+    this.#effects = effects
+    this.#newest = newest
+    this.info = settings.self
+  }
+
+  get founded(): boolean {
+    return this.view.clusterId !== ''
+  }
+
+  // ---- reading
+
+  open(evidence: string, checkpoint: { readonly seq: number; readonly bytes: Uint8Array } | undefined): void {
+    this.ready = false
+    this.#evidence = evidence
+    this.#folding = checkpoint ? decodeView(checkpoint.bytes) : emptyView
+    this.#checkpointSeq = this.#folding.version
+    this.#asked.clear()
+    this.#say(AnnouncementKind.who)
+  }
+
+  /** Folds more entries. Returns whether `view` is another one now. */
+  entries(
+    entries: readonly { readonly seq: number; readonly bytes: Uint8Array }[],
+    caughtUp: boolean,
+    now: Now,
+  ): boolean {
+    this.#folding = foldEntries(this.#folding, entries, this.#settings.hashSecret)
+    if (caughtUp && !this.ready) {
+      this.ready = true
+      this.#readyMonoMs = now.monoMs
+    }
+    if (!this.ready || this.#folding === this.view) return false
+    if (this.founded && this.#folding.clusterId === '') return false
+    if (this.founded && this.#folding.clusterId !== this.view.clusterId) {
+      this.conflicted = true
+      const detail = `the log is of cluster ${this.#folding.clusterId}, this member of ${this.view.clusterId}`
+      this.#effects.note({ kind: 'wrong-cluster', detail })
+      return false
+    }
+    if (!this.founded && this.#folding.clusterId !== '') {
+      this.#effects.note({ kind: 'founded', detail: this.#folding.clusterId })
+    }
+    this.view = this.#folding
+    if (this.view.boot.id !== this.#bootSeen) {
+      this.#bootSeen = this.view.boot.id
+      this.#bootMonoMs = now.monoMs
+      if (this.view.boot.frozen) this.#effects.note({ kind: 'boot', detail: this.view.boot.evidence })
+    }
+    return true
+  }
+
+  down(reason: string): void {
+    this.ready = false
+    this.#effects.note({ kind: 'control-down', detail: reason })
+  }
+
+  // ---- asking
+
+  /** Puts a change of configuration to the log until the log shows its outcome. */
+  propose(next: PartitionConfig): void {
+    this.#proposals.set(next.partition, { next, sentMonoMs: Number.NEGATIVE_INFINITY })
+  }
+
+  /** Asks for something, once in a while; the caller asks until it sees it in the view. `key` names the wish. */
+  ask(key: string, item: Item, now: Now): void {
+    if (!this.ready || this.conflicted) return
+    const last = this.#asked.get(key)
+    if (last !== undefined && now.monoMs - last < AGAIN_MS) return
+    this.#asked.set(key, now.monoMs)
+    this.#outgoing.push(item)
+  }
+
+  /** Sends what has been asked for, in as few messages as there can be: the end of a turn. */
+  flush(now: Now, unresolved: (partition: number) => PartitionConfig | undefined): void {
+    if (this.#proposals.size > 0 && this.#mayChange()) this.#flushProposals(now, unresolved)
+    if (this.#outgoing.length === 0) return
+    const { clusterId, boot } = this.view
+    for (let i = 0; i < this.#outgoing.length; i += ITEMS_MAX) {
+      const items = this.#outgoing.slice(i, i + ITEMS_MAX)
+      const id = this.#settings.newId()
+      this.#append({ v: 1, cluster: clusterId, by: this.info.id, boot: boot.id, id, items })
+    }
+    this.#outgoing = []
+  }
+
+  #mayChange(): boolean {
+    const { boot } = this.view
+    return (
+      this.ready &&
+      !this.conflicted &&
+      !boot.frozen &&
+      (this.#reportedBoot === boot.id || !boot.roster.has(this.info.id))
+    )
+  }
+
+  #flushProposals(now: Now, unresolved: (partition: number) => PartitionConfig | undefined): void {
+    for (const [partition, proposal] of this.#proposals) {
+      if (unresolved(partition) !== proposal.next) {
+        this.#proposals.delete(partition)
+      } else if (now.monoMs - proposal.sentMonoMs >= AGAIN_MS) {
+        proposal.sentMonoMs = now.monoMs
+        this.#outgoing.push({ kind: 'config', next: proposal.next })
+      }
+    }
+  }
+
+  #append(message: LogMessage): void {
+    this.#effects.append(encodeMessage(message), message.id, this.#folding.version)
+  }
+
+  // ---- the regular round
+
+  tick(now: Now): void {
+    if (now.monoMs - this.#announcedMonoMs >= ANNOUNCE_MS) {
+      this.#announcedMonoMs = now.monoMs
+      this.#say(AnnouncementKind.member)
+    }
+    if (!this.ready || this.conflicted) return
+    if (this.#folding.clusterId === '') this.#found(now)
+    else {
+      this.#checkBoot(now)
+      this.#heal(now)
+      this.#join(now)
+      this.#checkpoint()
+    }
+  }
+
+  /** The log is empty. One that knows the cluster founds its log anew; newcomers found a cluster when all are there. */
+  #found(now: Now): void {
+    const { newId, self, expectMembers, foundAfterMs } = this.#settings
+    const waited = now.monoMs - this.#readyMonoMs
+    if (this.founded) {
+      const configs = this.view.configs.map((config, p) => newer(config, this.#newest(p)))
+      this.#appendOnce(
+        'found',
+        genesisAnew({ view: this.view, configs, evidence: this.#evidence, by: self.id, newId }),
+        now,
+      )
+      return
+    }
+    const present = [...this.announced.values()].filter(
+      ({ heardMonoMs }) => now.monoMs - heardMonoMs < 3 * ANNOUNCE_MS,
+    )
+    if (present.some(({ clusterId }) => clusterId !== '')) return
+    const members = present.map(({ info }) => info)
+    if (!members.some(({ id }) => id === self.id)) members.push(this.info)
+    if (members.length < expectMembers || waited < foundAfterMs) return
+    // All could do it; the first in order does, the others only if nothing comes of it.
+    const first = members.every(({ id }) => id >= self.id)
+    if (!first && waited < foundAfterMs + 2 * ANNOUNCE_MS) return
+    const { partitionCount, backups, minInSync } = this.#settings
+    this.#appendOnce(
+      'found',
+      genesis({ clusterId: newId(), partitionCount, backups, minInSync, members, by: self.id, newId }),
+      now,
+    )
+  }
+
+  #appendOnce(key: string, message: LogMessage, now: Now): void {
+    const last = this.#asked.get(key)
+    if (last !== undefined && now.monoMs - last < 2 * ANNOUNCE_MS) return
+    this.#asked.set(key, now.monoMs)
+    this.#append(message)
+  }
+
+  #checkBoot(now: Now): void {
+    const { boot } = this.view
+    if (boot.evidence !== this.#evidence) {
+      const id = this.#settings.newId()
+      this.ask(`boot ${boot.id}`, { kind: 'boot', id, prev: boot.id, evidence: this.#evidence }, now)
+    }
+    if (boot.frozen && now.monoMs - this.#bootMonoMs > this.#settings.rollCallMs) {
+      this.#effects.note({
+        kind: 'thaw',
+        detail: `${boot.roster.size - boot.reported.size} have not reported`,
+      })
+      this.ask(`thaw ${boot.id}`, { kind: 'thaw', boot: boot.id }, now)
+    }
+  }
+
+  /** Tells the log what it has forgotten; when it knows all that this member does, reports. */
+  #heal(now: Now): void {
+    const { view } = this
+    let healed = true
+    for (const current of view.configs) {
+      const mine = this.#newest(current.partition)
+      if (!mine || mine.epoch <= current.epoch) continue
+      healed = false
+      // Ahead of what has been read is usual for a moment: a peer has told of what the log will show.
+      if (!view.boot.frozen && now.monoMs - this.#levelMonoMs < HEAL_AFTER_MS) continue
+      this.ask(`heal ${current.partition}`, { kind: 'heal', state: mine, onto: current.id }, now)
+    }
+    if (healed) this.#levelMonoMs = now.monoMs
+    if (!healed || this.#reportedBoot === view.boot.id) return
+    if (!view.boot.roster.has(this.info.id) || view.boot.reported.has(this.info.id))
+      this.#reportedBoot = view.boot.id
+    else this.ask(`report ${view.boot.id}`, { kind: 'report', boot: view.boot.id }, now)
+  }
+
+  #join(now: Now): void {
+    const { view, info } = this
+    if (view.dead.has(info.id)) {
+      this.#effects.ended('this member has been declared dead')
+      return
+    }
+    const known = view.members.get(info.id)
+    if (known?.state === info.state && known.address === info.address) return
+    // One that has left is not to come back by its own announcement.
+    if (!known && info.state === 'leaving') return
+    this.ask('join', { kind: 'member', info }, now)
+  }
+
+  #checkpoint(): void {
+    const { view, info } = this
+    if (view.version - this.#checkpointSeq < CHECKPOINT_ENTRIES) return
+    this.#checkpointSeq = view.version
+    for (const id of view.members.keys()) if (id < info.id) return
+    this.#effects.checkpoint(encodeView(view), view.version)
+  }
+
+  // ---- announcements
+
+  announcement(bytes: Uint8Array, now: Now): void {
+    const { kind, id, info } = readAnnouncement(new ByteReader(bytes))
+    if (kind === AnnouncementKind.who) this.#say(AnnouncementKind.member)
+    if (kind === AnnouncementKind.death && (this.view.members.has(id) || this.view.silent.has(id))) {
+      const secret = Buffer.from(info).toString('utf8')
+      this.ask(`dead ${id}`, { kind: 'remove', member: id, proof: 'certificate', secret }, now)
+    }
+    if (kind !== AnnouncementKind.member) return
+    const fields = fieldsOf(decodeValue(info, 0, info.length, defaultLimits))
+    const member = readMember(fields.member)
+    const clusterId = typeof fields.clusterId === 'string' ? fields.clusterId : ''
+    this.announced.set(member.id, { info: member, clusterId, heardMonoMs: now.monoMs })
+    if (this.announced.size > ITEMS_MAX) this.#forgetSilent(now)
+  }
+
+  #forgetSilent(now: Now): void {
+    for (const [id, { heardMonoMs }] of this.announced) {
+      if (now.monoMs - heardMonoMs > 60 * ANNOUNCE_MS) this.announced.delete(id)
+    }
+  }
+
+  #say(kind: number): void {
+    const w = new ByteWriter(256)
+    const { info } = this
+    if (kind === AnnouncementKind.who) {
+      writeAnnouncement(w, { kind, id: '', address: '', info: new Uint8Array(0) })
+    } else {
+      const body = new ByteWriter(256)
+      encodeValue(body, { member: writeMember(info), clusterId: this.view.clusterId }, defaultLimits)
+      writeAnnouncement(w, { kind, id: info.id, address: info.address, info: body.take() })
+    }
+    this.#effects.announce(w.take())
+  }
+}
+
+function newer(a: PartitionConfig, b: PartitionConfig | undefined): PartitionConfig {
+  return b && b.epoch > a.epoch ? b : a
+}

@@ -1,0 +1,182 @@
+/**
+ * A member's care for the partitions: what the view says is to be done, and by whom.
+ *
+ * Nothing here is needed for safety; every step is a proposal that the log judges. Deaths first: who owns with a dead
+ * backup takes it out, who backs up a dead owner takes over. Then silence: the same, after the times of the protocol.
+ * Then what has no replica left at all. Then, when the roster has stood still for a while, the walk to the target
+ * table: add, hand over, remove, a few at a time.
+ */
+
+import { type MemberId, nextEpoch, type PartitionConfig } from '../membership/config.ts'
+import { targetOf, wishes } from '../membership/placement.ts'
+import { activeMembers } from '../membership/roster.ts'
+import type { View } from '../membership/view.ts'
+import type { Now } from '../partition/context.ts'
+import type { Partition } from '../partition/partition.ts'
+import type { ConfigLog } from './config-log.ts'
+import type { Effects, Settings } from './settings.ts'
+
+/** Between one backup's claim to an owner's place and the next one's. */
+const STAGGER_MS = 400
+/** A gap between two rounds above which this member stood still, and blames nobody else for the silence. */
+const STALL_MS = 500
+/** Handovers under way at a time: each stops its partition for the length of one proposal. */
+const HANDOVERS_MAX = 16
+
+export class Steward {
+  readonly #settings: Settings
+  readonly #effects: Effects
+  readonly #log: ConfigLog
+  readonly #partitions: readonly Partition[]
+  #tickMonoMs = Number.NEGATIVE_INFINITY
+  /** When this member last stood still: suspicion starts from there. */
+  #stalledMonoMs = 0
+  #rosterMonoMs = 0
+  #rosterSize = ''
+  #deadMonoMs = new Map<MemberId, number>()
+
+  constructor(settings: Settings, effects: Effects, log: ConfigLog, partitions: readonly Partition[]) {
+    this.#settings = settings
+    this.#effects = effects
+    this.#log = log
+    this.#partitions = partitions
+  }
+
+  /** The view has changed: what the dead have left behind is taken up at once. */
+  viewed(now: Now): void {
+    const { view } = this.#log
+    for (const id of view.dead) if (!this.#deadMonoMs.has(id)) this.#deadMonoMs.set(id, now.monoMs)
+    for (const id of this.#deadMonoMs.keys()) if (!view.dead.has(id)) this.#deadMonoMs.delete(id)
+    if (view.dead.size > 0) this.#buryAll(view, now)
+    const roster = [...view.members.values()].map(({ id, state }) => id + state).join()
+    if (roster !== this.#rosterSize) {
+      this.#rosterSize = roster
+      this.#rosterMonoMs = now.monoMs
+      this.#effects.note({ kind: 'roster', detail: `${view.members.size} members` })
+    }
+  }
+
+  tick(now: Now): void {
+    const { view } = this.#log
+    if (now.monoMs - this.#tickMonoMs > STALL_MS) this.#stalled(now)
+    this.#tickMonoMs = now.monoMs
+    if (!this.#log.founded) return
+    if (view.dead.size > 0) this.#buryAll(view, now)
+    for (const partition of this.#partitions) this.#round(partition, view, now)
+    this.#walk(view, now)
+    this.#removeSilent(view, now)
+  }
+
+  /** Nobody's silence counts that this member slept through. Leases are another matter: they end by the clock. */
+  #stalled(now: Now): void {
+    this.#stalledMonoMs = now.monoMs
+    for (const { owner } of this.#partitions) {
+      if (!owner) continue
+      for (const peer of owner.log.peers.values()) peer.heardMonoMs = Math.max(peer.heardMonoMs, now.monoMs)
+    }
+  }
+
+  #round(partition: Partition, view: View, now: Now): void {
+    const { config, owner, backup } = partition
+    if (!config) return
+    const epoch = nextEpoch(config.epoch, view.gen)
+    if (owner) owner.round(now, epoch)
+    else if (backup && partition.role === 'backup') {
+      const since = Math.max(backup.promisedMonoMs, this.#stalledMonoMs)
+      const rank = config.inSync.filter((id) => id !== config.owner).indexOf(this.#settings.self.id)
+      if (now.monoMs - since > this.#settings.timing.graceMs + rank * STAGGER_MS)
+        partition.takeOver('silent owner', epoch)
+    }
+  }
+
+  #buryAll(view: View, now: Now): void {
+    for (const partition of this.#partitions) {
+      const { config } = partition
+      if (!config) continue
+      const gone = config.inSync.filter((id) => view.dead.has(id))
+      if (gone.length > 0) this.#bury(partition, config, gone, view, now)
+    }
+  }
+
+  #bury(
+    partition: Partition,
+    config: PartitionConfig,
+    gone: readonly MemberId[],
+    view: View,
+    now: Now,
+  ): void {
+    const epoch = nextEpoch(config.epoch, view.gen)
+    const { self } = this.#settings
+    if (gone.length === config.inSync.length) this.#declareLost(config, epoch, view, now)
+    else if (partition.owner) partition.owner.shrink(gone[0]!, 'dead', epoch)
+    else if (gone.includes(config.owner)) {
+      // Each living replica waits for those before it, in case they are gone too.
+      const rank = config.inSync.filter((id) => !view.dead.has(id)).indexOf(self.id)
+      const since = this.#deadMonoMs.get(config.owner) ?? now.monoMs
+      if (rank >= 0 && now.monoMs - since >= rank * STAGGER_MS) partition.takeOver('dead owner', epoch)
+    }
+  }
+
+  /** Every replica is proven dead: the partition begins a new era, empty. */
+  #declareLost(config: PartitionConfig, epoch: number, view: View, now: Now): void {
+    const living = activeMembers(view)
+    const row = view.target?.table[config.partition]?.filter((id) => living.some((m) => m.id === id)) ?? []
+    const heir = row[0] ?? living[config.partition % Math.max(1, living.length)]?.id
+    if (heir !== this.#settings.self.id) return
+    const id = this.#settings.newId()
+    const next = {
+      ...config,
+      epoch,
+      id,
+      prev: config.id,
+      owner: heir,
+      ownership: id,
+      inSync: [heir],
+      era: config.era + 1,
+      reason: 'lost',
+      by: heir,
+    }
+    this.#log.ask(`lost ${config.partition} ${config.id}`, { kind: 'lost', next, forced: false }, now)
+  }
+
+  /** Towards the target table. */
+  #walk(view: View, now: Now): void {
+    const { self, rebalanceDelayMs, transfersMax } = this.#settings
+    if (now.monoMs - this.#rosterMonoMs < rebalanceDelayMs || !this.#log.ready || view.boot.frozen) return
+    const target = targetOf(view)
+    if (target) this.#log.ask(`target ${target.roster}`, { kind: 'target', ...target }, now)
+    let transfers = 0
+    let handovers = 0
+    for (const { owner } of this.#partitions) {
+      if (!owner) continue
+      for (const peer of owner.log.peers.values()) if (peer.learner) transfers++
+      if (owner.stopped) handovers++
+    }
+    for (const { partition, kind, member } of wishes(view, self.id)) {
+      const { owner, config } = this.#partitions[partition]!
+      // The view may be behind what this owner knows already.
+      if (!owner || !config || owner.unresolved || config.id !== view.configs[partition]!.id) continue
+      if (kind === 'remove') owner.shrink(member, 'moved', nextEpoch(config.epoch, view.gen))
+      else if (kind === 'handover' && handovers < HANDOVERS_MAX && !owner.stopped) {
+        owner.handOver(member)
+        handovers++
+      } else if (kind === 'add' && transfers < transfersMax && !owner.log.peers.has(member)) {
+        owner.teach(member, now)
+        transfers++
+      }
+    }
+  }
+
+  /** A member of which nothing is heard any more is no longer planned with. That says nothing about its death. */
+  #removeSilent(view: View, now: Now): void {
+    const { self, silentRemoveMs } = this.#settings
+    const patience = Math.max(this.#stalledMonoMs, this.#rosterMonoMs)
+    if (!this.#log.ready || now.monoMs - patience < silentRemoveMs) return
+    for (const id of view.members.keys()) {
+      if (id === self.id) continue
+      const heard = this.#log.announced.get(id)?.heardMonoMs ?? 0
+      if (now.monoMs - Math.max(heard, patience) < silentRemoveMs) continue
+      this.#log.ask(`silent ${id}`, { kind: 'remove', member: id, proof: 'silent' }, now)
+    }
+  }
+}

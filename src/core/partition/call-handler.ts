@@ -1,0 +1,354 @@
+/**
+ * How the owner carries out a call: bounds and repetition first, then the operation, then the answer in its time.
+ *
+ * Every operation ends in one of two ways. A *write* appends one record, which carries the answer, and is answered when
+ * the commit has passed it. A *read*, and a conditional write whose condition fails, answers with what is at the head of
+ * the log: when the commit has passed the record that it depends on, and when leases or a round of confirmations have
+ * shown that nobody else can have become the owner.
+ *
+ * The operations themselves are in operation.ts, one function each; this file is what they stand on.
+ */
+
+import { ByteReader, ByteWriter } from '../base/bytes.ts'
+import { GridError } from '../base/errors.ts'
+import type { Limits } from '../base/limits.ts'
+import { hashBytes, partitionOf } from '../ring/hash.ts'
+import type { LogStore } from '../store/log-store.ts'
+import { type RecordInput, RecordKind, RecordView, RemoveCause } from '../store/record.ts'
+import { checkKey } from '../wire/key-check.ts'
+import { type CallView, FLAG_CONFIRMED, FLAG_RETRY, ReplyStatus, writeError } from '../wire/message.ts'
+import type { Now, Outlet } from './context.ts'
+import { operationTable } from './operation.ts'
+import type { Owner } from './owner.ts'
+import { QueryQueue } from './query-queue.ts'
+import { type Position, sendRedirect, sendReply } from './reply-queue.ts'
+import { type Session, writeSessionOpen } from './session-table.ts'
+
+/** Part of the memory that user writes leave to removals, expiry and the protocol itself. */
+const RESERVE = 0.05
+const EMPTY = Buffer.alloc(0)
+
+export class CallHandler {
+  readonly owner: Owner
+  readonly store: LogStore
+  readonly limits: Limits
+  readonly queries: QueryQueue
+  /** The call at hand, valid during one turn. */
+  view!: CallView
+  client!: Outlet
+  now!: Now
+  #hash = 0
+  #session: Session | undefined
+  /** The answer, as the operation writes it. */
+  readonly payload = new ByteWriter(4096)
+  /** A new value, as the operation encodes it. */
+  readonly value = new ByteWriter(4096)
+  /** Reads the argument of the call. */
+  readonly argument = new ByteReader(EMPTY)
+  /** The entry found by `lookup`. */
+  readonly found = new RecordView()
+  /** The record that the outcome of `lookup` depends on. */
+  dependsOn = 0
+  readonly #envelope = {
+    session: 0,
+    call: 0,
+    ackUpTo: 0,
+    status: 0,
+    replyBytes: EMPTY as Uint8Array,
+    replyStart: 0,
+    replyEnd: 0,
+  }
+  readonly #input: RecordInput = {
+    kind: RecordKind.noop,
+    cause: RemoveCause.removed,
+    map: 0,
+    hash: 0,
+    keyBytes: EMPTY,
+    keyStart: 0,
+    keyEnd: 0,
+    valueBytes: EMPTY,
+    valueStart: 0,
+    valueEnd: 0,
+    expiresAt: 0,
+    envelope: undefined,
+  }
+
+  constructor(owner: Owner) {
+    this.owner = owner
+    this.store = owner.replica.store
+    this.limits = owner.context.limits
+    this.queries = new QueryQueue(this)
+  }
+
+  handle(view: CallView, client: Outlet, now: Now): void {
+    this.view = view
+    this.client = client
+    this.now = now
+    this.payload.clear()
+    try {
+      const operation = operationTable[view.operation]
+      if (!operation) throw new GridError('MALFORMED', `operation ${view.operation} is unknown`)
+      this.#admit()
+      if (operation.keyed) this.#readKey()
+      if (operation.writes && this.#repeated()) return
+      this.argument.reset(view.bytes, view.argumentStart, view.argumentEnd)
+      operation.run(this)
+    } catch (error) {
+      if (!(error instanceof GridError)) throw error
+      this.fail(client, view.call, error)
+    }
+  }
+
+  #admit(): void {
+    const { replies, confirmations, context } = this.owner
+    if (!context.mapConfig(this.view.map)) {
+      throw new GridError('NOT_READY', `map ${this.view.map} is not yet known to this member`)
+    }
+    const waiting = replies.size + confirmations.size + this.queries.size
+    if (waiting < this.limits.waitingCallsMax) return
+    throw new GridError(
+      'OVERLOADED',
+      `${waiting} calls wait on partition ${this.owner.partition} (waitingCallsMax)`,
+    )
+  }
+
+  #readKey(): void {
+    const { bytes, keyStart, keyEnd } = this.view
+    checkKey(bytes, keyStart, keyEnd, this.limits)
+    this.#hash = hashBytes(bytes, keyStart, keyEnd)
+    if (partitionOf(this.#hash, this.owner.context.partitionCount) !== this.owner.partition) {
+      throw new GridError('MALFORMED', `the key does not belong to partition ${this.owner.partition}`)
+    }
+  }
+
+  /** Whether this call has taken effect before: then its answer is given again, and nothing else happens. */
+  #repeated(): boolean {
+    const { view, client, owner } = this
+    const session = owner.replica.sessions.find(client.id)
+    this.#session = session
+    if (!session) {
+      if ((view.flags & FLAG_RETRY) !== 0 && view.ackUpTo > 0) {
+        throw new GridError('SESSION_EXPIRED', 'the session was closed for idleness')
+      }
+      return false
+    }
+    session.usedMonoMs = this.now.monoMs
+    // A late copy of a call that the client has long had its answer to.
+    if (view.call <= session.ackUpTo) return true
+    session.acknowledge(view.ackUpTo)
+    if (view.call > session.lastCall) return false
+    const completion = session.completions.get(view.call)
+    if (!completion) return false
+    const { seq, status, reply } = completion
+    this.#answer(seq, this.#position(seq), status, reply, 0, reply.length)
+    return true
+  }
+
+  #position(seq: number): Position {
+    const { era, epoch } = this.owner.config
+    return { era, epoch, seq }
+  }
+
+  #answer(
+    dependsOn: number,
+    position: Position,
+    status: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
+    const { owner, client, view } = this
+    if (dependsOn <= owner.commit) {
+      sendReply(client, owner.partition, view.call, status, position, bytes, start, end)
+    } else {
+      const copy = Uint8Array.prototype.slice.call(bytes, start, end)
+      owner.replies.pushBytes(dependsOn, client, view.call, position, status, copy)
+    }
+  }
+
+  // ---- what operations use
+
+  /**
+   * Finds the entry of the call's key: true, and `found` is it, or false. Either way `dependsOn` is the record that made
+   * it so. An entry whose time has come is removed by a record first.
+   */
+  lookup(): boolean {
+    const { view, store, owner } = this
+    const location = store.find(view.map, this.#hash, view.bytes, view.keyStart, view.keyEnd)
+    if (location < 0) {
+      this.dependsOn = owner.lastRemovalSeq
+      return false
+    }
+    const record = store.view(location, this.found)
+    if (owner.housekeeping.isDue(record, location, this.now)) {
+      this.#append(RecordKind.remove, RemoveCause.expired, EMPTY, 0, 0, 0, false)
+      owner.lastRemovalSeq = store.head
+      this.dependsOn = store.head
+      owner.appended()
+      return false
+    }
+    owner.housekeeping.touched(view.map, location, this.now)
+    this.dependsOn = record.seq
+    return true
+  }
+
+  /** Answers with `payload`. */
+  read(dependsOn: number): void {
+    const { payload } = this
+    this.readBytes(dependsOn, payload.buffer, payload.start, payload.length)
+  }
+
+  /** Answers with bytes that may be anyone's. */
+  readBytes(dependsOn: number, bytes: Uint8Array, start: number, end: number): void {
+    const { owner, view, now, client } = this
+    const position = this.#position(this.store.head)
+    const { leaseMs } = owner.context.timing
+    const trusted = (view.flags & FLAG_CONFIRMED) === 0 && owner.log.leased(now.monoMs, now.wallMs, leaseMs)
+    if (trusted) {
+      this.#answer(dependsOn, position, ReplyStatus.ok, bytes, start, end)
+    } else {
+      const payload = Uint8Array.prototype.slice.call(bytes, start, end)
+      owner.confirmations.add({ dependsOn, client, call: view.call, position, payload })
+    }
+  }
+
+  /** Stores a value under the call's key and answers with `payload`. */
+  put(bytes: Uint8Array, start: number, end: number, expiresAt: number): void {
+    const { pool } = this.owner.context
+    if (pool.usedBytes > pool.maxBytes * (1 - RESERVE)) {
+      throw new GridError(
+        'STORE_FULL',
+        `${pool.usedBytes} of ${pool.maxBytes} bytes are in use (maxMemoryBytes)`,
+      )
+    }
+    const location = this.#write(RecordKind.put, bytes, start, end, expiresAt)
+    this.owner.housekeeping.stored(this.view.map, location, this.now)
+  }
+
+  /** Removes the call's key and answers with `payload`. */
+  remove(): void {
+    this.#write(RecordKind.remove, EMPTY, 0, 0, 0)
+    this.owner.lastRemovalSeq = this.store.head
+  }
+
+  /** Removes every entry of the map in this partition and answers with `payload`. */
+  clear(): void {
+    this.#write(RecordKind.clear, EMPTY, 0, 0, 0)
+    this.owner.lastRemovalSeq = this.store.head
+  }
+
+  #write(kind: RecordKind, bytes: Uint8Array, start: number, end: number, expiresAt: number): number {
+    const { owner, store, view, client, payload } = this
+    if (payload.length - payload.start > this.limits.replyBytesMax) {
+      throw new GridError(
+        'RESULT_TOO_LARGE',
+        `the result is over ${this.limits.replyBytesMax} bytes (replyBytesMax)`,
+      )
+    }
+    const session = this.#session ?? this.#openSession()
+    this.#envelope.session = session.number
+    const location = this.#append(kind, RemoveCause.removed, bytes, start, end, expiresAt, true)
+    const seq = store.head
+    const size = payload.length - payload.start
+    const reply = size === 0 ? EMPTY : payload.take()
+    session.complete(view.call, view.ackUpTo, { seq, status: ReplyStatus.ok, reply })
+    owner.appended()
+    const position = this.#position(seq)
+    if (seq <= owner.commit)
+      sendReply(client, owner.partition, view.call, ReplyStatus.ok, position, reply, 0, size)
+    else owner.replies.pushRecord(client, view.call, position, location)
+    return location
+  }
+
+  #append(
+    kind: RecordKind,
+    cause: RemoveCause,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    expiresAt: number,
+    answered: boolean,
+  ): number {
+    const { view, payload } = this
+    const input = this.#input
+    const keyed = kind === RecordKind.put || kind === RecordKind.remove
+    input.kind = kind
+    input.cause = cause
+    input.map = view.map
+    input.hash = keyed ? this.#hash : 0
+    input.keyBytes = view.bytes
+    input.keyStart = view.keyStart
+    input.keyEnd = keyed ? view.keyEnd : view.keyStart
+    input.valueBytes = bytes
+    input.valueStart = start
+    input.valueEnd = end
+    input.expiresAt = expiresAt
+    input.envelope = answered ? this.#envelope : undefined
+    if (answered) {
+      this.#envelope.call = view.call
+      this.#envelope.ackUpTo = view.ackUpTo
+      this.#envelope.replyBytes = payload.buffer
+      this.#envelope.replyStart = payload.start
+      this.#envelope.replyEnd = payload.length
+    }
+    const location = this.store.append(input)
+    this.store.applyHead(location)
+    return location
+  }
+
+  /** The first write of a session here: a record gives it its number in this partition. */
+  #openSession(): Session {
+    const { owner, store, client, now } = this
+    const { sessions } = owner.replica
+    if (sessions.size >= this.limits.sessionsMax) {
+      throw new GridError(
+        'OVERLOADED',
+        `partition ${owner.partition} remembers ${sessions.size} sessions (sessionsMax)`,
+      )
+    }
+    const w = new ByteWriter(32)
+    const number = sessions.nextNumber
+    writeSessionOpen(w, number, client.id)
+    const value = w.take()
+    store.applyHead(
+      store.append({
+        ...this.#input,
+        kind: RecordKind.sessionOpen,
+        cause: RemoveCause.removed,
+        map: 0,
+        hash: 0,
+        keyEnd: this.#input.keyStart,
+        valueBytes: value,
+        valueStart: 0,
+        valueEnd: value.length,
+        expiresAt: 0,
+        envelope: undefined,
+      }),
+    )
+    const session = sessions.open(number, client.id)
+    session.usedMonoMs = now.monoMs
+    return session
+  }
+
+  // ---- answers out of turn
+
+  /** Answers with an error. Nothing was changed unless the error says so. */
+  fail(client: Outlet, call: number, error: GridError): void {
+    const w = new ByteWriter(256)
+    writeError(w, error)
+    const position = this.#position(this.store.head)
+    sendReply(client, this.owner.partition, call, ReplyStatus.error, position, w.buffer, 0, w.length)
+  }
+
+  /** The ownership is over: calls that have not been carried out go to the new owner. */
+  abandon(position: Position, owner: string): void {
+    this.queries.abandon((client, call) => {
+      sendRedirect(client, this.owner.partition, call, position, owner, false)
+    })
+  }
+
+  work(now: Now): boolean {
+    this.now = now
+    return this.queries.work()
+  }
+}

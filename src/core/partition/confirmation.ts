@@ -1,0 +1,95 @@
+/**
+ * Reads that trust no clock: an answer is held back until every required replica has said, after the read, that it still
+ * follows this owner (the read-index round of Raft, §6.4 of Ongaro's dissertation).
+ *
+ * Asked for by name (`consistency: 'confirmed'`), and used by itself whenever leases do not cover a read: just after a
+ * takeover, after a suspension, while a replica is silent. One round serves all reads that wait when it begins.
+ */
+
+import type { MemberId } from '../membership/config.ts'
+import { MessageType } from '../wire/message.ts'
+import { writeBeacon } from '../wire/peer-message.ts'
+import type { Outlet } from './context.ts'
+import type { Owner } from './owner.ts'
+import { type Position, sendRedirect } from './reply-queue.ts'
+
+interface HeldRead {
+  readonly dependsOn: number
+  readonly client: Outlet
+  readonly call: number
+  readonly position: Position
+  readonly payload: Uint8Array
+}
+
+export class Confirmations {
+  readonly #owner: Owner
+  #round = 0
+  /** Who has yet to answer the round under way. */
+  #missing = new Set<MemberId>()
+  /** Reads that the round under way covers, and those that came after it began. */
+  #covered: HeldRead[] = []
+  #next: HeldRead[] = []
+
+  constructor(owner: Owner) {
+    this.#owner = owner
+  }
+
+  get size(): number {
+    return this.#covered.length + this.#next.length
+  }
+
+  add(read: HeldRead): void {
+    this.#next.push(read)
+    if (this.#missing.size === 0) this.#begin()
+  }
+
+  /** The in-sync set changed, or a link is new: the round is asked again. */
+  restart(): void {
+    if (this.size === 0) return
+    this.#next = [...this.#covered, ...this.#next]
+    this.#covered = []
+    this.#missing.clear()
+    this.#begin()
+  }
+
+  /** A replica follows this owner still, as of a moment after the round began. */
+  confirmed(from: MemberId, round: number): void {
+    if (round !== this.#round || !this.#missing.delete(from) || this.#missing.size > 0) return
+    this.#release()
+    if (this.#next.length > 0) this.#begin()
+  }
+
+  abandon(position: Position, owner: MemberId): void {
+    for (const { client, call } of [...this.#covered, ...this.#next]) {
+      sendRedirect(client, this.#owner.partition, call, position, owner, false)
+    }
+    this.#covered = []
+    this.#next = []
+    this.#missing.clear()
+  }
+
+  #begin(): void {
+    const { log, context, reference, commit } = this.#owner
+    this.#covered = this.#next
+    this.#next = []
+    this.#round++
+    for (const peer of log.required) {
+      this.#missing.add(peer.id)
+      const outlet = context.peer(peer.id)
+      if (!outlet) continue
+      const entries = [{ ...reference, commit }]
+      writeBeacon(outlet.out, MessageType.confirm, { sentMono: this.#round, sentWall: 0, entries })
+      outlet.wake()
+    }
+    if (this.#missing.size === 0) this.#release()
+  }
+
+  #release(): void {
+    const { replies, commit } = this.#owner
+    for (const { dependsOn, client, call, position, payload } of this.#covered) {
+      replies.pushBytes(dependsOn, client, call, position, 0, payload)
+    }
+    this.#covered = []
+    replies.release(commit)
+  }
+}

@@ -1,0 +1,431 @@
+/**
+ * A partition's replica in the role of owner: it executes calls, replicates what they write, and answers when every
+ * required replica has it.
+ *
+ * Its duties beyond calls are few and each is one proposal to the configuration log: take out a replica that is silent
+ * or refuses, add a learner that is level, hand over to a backup. One proposal at a time; while its outcome is unknown
+ * it keeps constraining (see owner-log.ts), and a handover keeps the owner stopped.
+ */
+
+import { assert } from '../base/assert.ts'
+import type { MemberId, PartitionConfig } from '../membership/config.ts'
+import { OwnerLog, Peer } from '../replication/owner-log.ts'
+import { Transfer } from '../replication/transfer.ts'
+import { RecordKind } from '../store/record.ts'
+import { beginMessage, type CallView, endMessage, MessageType } from '../wire/message.ts'
+import { type Reference, writeReplicateHeader } from '../wire/peer-message.ts'
+import { CallHandler } from './call-handler.ts'
+import { Confirmations } from './confirmation.ts'
+import type { Context, Now, Outlet } from './context.ts'
+import { Housekeeping } from './housekeeping.ts'
+import type { Replica } from './replica.ts'
+import { ReplyQueue, sendRedirect } from './reply-queue.ts'
+import { Watchers } from './watcher.ts'
+
+/** Bytes of records in one message to a replica, and in all that it has not acknowledged. */
+const REPLICATE_BYTES = 256 * 1024
+/** Bytes that may wait on a link to a replica before more is appended. */
+const QUEUED_BYTES = 8 * 1024 * 1024
+/** A replica that holds less than it was sent for so long is sent it again. */
+const RESEND_MS = 1000
+
+export class Owner {
+  readonly partition: number
+  readonly context: Context
+  readonly replica: Replica
+  readonly log: OwnerLog
+  readonly replies: ReplyQueue
+  readonly watchers: Watchers
+  readonly confirmations: Confirmations
+  readonly housekeeping: Housekeeping
+  readonly #calls: CallHandler
+  config: PartitionConfig
+  reference: Readonly<Reference>
+  /** Everything up to here is held by every required replica. */
+  commit = 0
+  /** The epoch in which this ownership began. */
+  readonly epochOfOwnership: number
+  /** The first record of this ownership; once it is committed, so is everything from before. */
+  readonly firstSeq: number
+  /** The newest record that made entries absent: what a read of an absent key depends on. */
+  lastRemovalSeq = 0
+  /** Takes no calls: it hands over, or has found a conflict. */
+  stopped = false
+  /** A proposal whose outcome the log has not shown yet. */
+  unresolved: PartitionConfig | undefined
+  /** The backup to hand over to once everything is committed. */
+  #successor: MemberId | undefined
+
+  constructor(
+    partition: number,
+    context: Context,
+    replica: Replica,
+    config: PartitionConfig,
+    reference: Readonly<Reference>,
+    now: Now,
+  ) {
+    this.partition = partition
+    this.context = context
+    this.replica = replica
+    this.config = config
+    this.reference = reference
+    this.log = new OwnerLog(context.self, config)
+    const { store } = replica
+    this.replies = new ReplyQueue(partition, store)
+    // What was received and not yet known to be committed is part of this owner's history from now on.
+    store.applyTo(store.head, replica.applied)
+    this.lastRemovalSeq = store.head
+    this.firstSeq = store.head + 1
+    this.epochOfOwnership = config.epoch
+    for (const session of replica.sessions.sessions()) session.usedMonoMs = now.monoMs
+    for (const id of config.inSync) {
+      if (id !== context.self)
+        this.log.join(new Peer(id, this.#newSession(), store.head + 1, now.monoMs, false))
+    }
+    this.confirmations = new Confirmations(this)
+    this.watchers = new Watchers(this)
+    this.housekeeping = new Housekeeping(this)
+    this.#calls = new CallHandler(this)
+    this.#begin()
+    this.advance()
+    context.flushLater(partition)
+    context.workLater(partition)
+  }
+
+  /** The first record of an ownership: once it is committed, so is everything from before. */
+  #begin(): void {
+    const { store, epochs } = this.replica
+    epochs.begin(this.config.epoch, store.head + 1)
+    const none = Buffer.alloc(0)
+    const location = store.append({
+      kind: RecordKind.noop,
+      cause: 0,
+      map: 0,
+      hash: 0,
+      keyBytes: none,
+      keyStart: 0,
+      keyEnd: 0,
+      valueBytes: none,
+      valueStart: 0,
+      valueEnd: 0,
+      expiresAt: 0,
+    })
+    store.applyHead(location)
+  }
+
+  get head(): number {
+    return this.replica.store.head
+  }
+
+  // ---- configuration
+
+  /** A change under the same ownership. */
+  adopt(config: PartitionConfig, reference: Readonly<Reference>, now: Now): void {
+    const { store } = this.replica
+    this.config = config
+    this.reference = reference
+    this.unresolved = undefined
+    this.#successor = undefined
+    this.stopped = false
+    this.log.adopt(config)
+    for (const id of config.inSync) {
+      if (id === this.context.self || this.log.peers.has(id)) continue
+      // In the set without having been added here: the log was healed. It is sent everything that it lacks.
+      this.log.join(new Peer(id, this.#newSession(), store.head + 1, now.monoMs, false))
+    }
+    this.confirmations.restart()
+    this.advance()
+    this.context.flushLater(this.partition)
+  }
+
+  /** Another owner has been chosen. Returns whether nothing was left that is not committed. */
+  retire(config: PartitionConfig): boolean {
+    const clean = this.stopped && this.commit >= this.head && this.replies.size === 0
+    const position = { era: config.era, epoch: config.epoch, seq: 0 }
+    this.replies.abandon((client, call) =>
+      sendRedirect(client, this.partition, call, position, config.owner, true),
+    )
+    this.confirmations.abandon(position, config.owner)
+    this.#calls.abandon(position, config.owner)
+    this.watchers.end('NOT_OWNER', 'the partition has moved')
+    this.close()
+    return clean
+  }
+
+  stop(): void {
+    this.stopped = true
+  }
+
+  close(): void {
+    this.log.close()
+    this.watchers.close()
+  }
+
+  #newSession(): number {
+    return 1 + Math.floor(this.context.random.next() * 0xffff_ffff_fffe)
+  }
+
+  #propose(change: { owner?: MemberId; inSync?: readonly MemberId[]; reason: string }, epoch: number): void {
+    assert(this.unresolved === undefined, 'one proposal at a time')
+    const { config, context } = this
+    const id = context.newId()
+    const owner = change.owner ?? config.owner
+    this.unresolved = {
+      ...config,
+      epoch,
+      id,
+      prev: config.id,
+      owner,
+      ownership: owner === config.owner ? config.ownership : id,
+      inSync: change.inSync ?? config.inSync,
+      reason: change.reason,
+      by: context.self,
+    }
+    context.propose(this.unresolved)
+  }
+
+  /** Takes a replica out of the in-sync set, unless too few would be left to commit anything. */
+  shrink(id: MemberId, reason: string, epoch: number): void {
+    if (this.unresolved || !this.config.inSync.includes(id)) return
+    const inSync = this.config.inSync.filter((member) => member !== id)
+    if (inSync.length < this.context.minInSync) return
+    if (this.log.adding) this.log.release()
+    this.context.note({ kind: 'shrink', partition: this.partition, detail: `${id}: ${reason}` })
+    this.#propose({ inSync, reason }, epoch)
+  }
+
+  /** Begins to send everything to a member that is to become a backup. */
+  teach(id: MemberId, now: Now): void {
+    if (this.stopped || this.log.peers.has(id)) return
+    const outlet = this.context.peer(id)
+    if (!outlet) return
+    const { store } = this.replica
+    const session = this.#newSession()
+    const peer = new Peer(id, session, store.head + 1, now.monoMs, true)
+    peer.transfer = new Transfer(store, session)
+    peer.base = peer.transfer.base
+    this.log.join(peer)
+    peer.transfer.begin(outlet.out, this.reference, this.replica.encodeState())
+    outlet.wake()
+    this.context.workLater(this.partition)
+  }
+
+  /** A learner that is no longer wanted, or no longer there. */
+  forget(id: MemberId): void {
+    if (this.unresolved?.inSync.includes(id)) return
+    if (this.log.adding === id) this.log.release()
+    this.log.drop(id)
+  }
+
+  /** Stops serving and, once everything is committed, hands over to a backup. */
+  handOver(to: MemberId): void {
+    if (this.unresolved || !this.config.inSync.includes(to) || to === this.context.self) return
+    if (this.log.adding) this.log.release()
+    this.#successor = to
+    this.stopped = true
+  }
+
+  /**
+   * The owner's regular round: what is due is proposed. `epoch` is the one that a proposal would get.
+   */
+  round(now: Now, epoch: number): void {
+    this.#resend(now)
+    if (this.unresolved) return
+    const { timing } = this.context
+    for (const peer of this.log.peers.values()) {
+      if (now.monoMs - peer.heardMonoMs <= timing.suspectMs) continue
+      if (peer.learner && peer.id !== this.log.adding) this.forget(peer.id)
+      else if (peer.learner) this.log.release()
+      else if (this.#successor === undefined) {
+        this.shrink(peer.id, 'silent', epoch)
+        return
+      } else {
+        // The drain cannot end; serve on, and take the silent one out.
+        this.#successor = undefined
+        this.stopped = false
+      }
+    }
+    if (this.#successor !== undefined) this.#handOver(this.#successor, epoch)
+    else this.#expand(epoch)
+  }
+
+  #handOver(to: MemberId, epoch: number): void {
+    if (!this.config.inSync.includes(to)) {
+      this.#successor = undefined
+      this.stopped = false
+    } else if (this.commit === this.head && this.replies.size === 0 && this.confirmations.size === 0) {
+      this.#propose({ owner: to, reason: 'handover' }, epoch)
+    }
+  }
+
+  /** Constrain first, then wait until the learner holds everything that is committed, then propose. */
+  #expand(epoch: number): void {
+    const adding = this.log.adding
+    if (adding === undefined) {
+      const level = this.log.levelLearner(this.head)
+      if (level) this.log.constrain(level.id)
+      return
+    }
+    const peer = this.log.peers.get(adding)
+    if (!peer || peer.ack < this.commit || this.commit < peer.base) return
+    this.#propose({ inSync: [...this.config.inSync, adding], reason: 'level' }, epoch)
+  }
+
+  // ---- calls
+
+  onCall(view: CallView, client: Outlet, now: Now): void {
+    this.#calls.handle(view, client, now)
+  }
+
+  /** Records have been appended and indexed: they leave at the end of the turn. */
+  appended(): void {
+    if (this.log.peers.size > 0) this.context.flushLater(this.partition)
+    if (this.log.alone) this.advance()
+  }
+
+  // ---- replication
+
+  /** Sends every replica what it lacks. */
+  flush(): void {
+    for (const peer of this.log.peers.values()) {
+      if (!peer.transfer) this.#send(peer)
+    }
+    this.watchers.pump()
+  }
+
+  #send(peer: Peer): void {
+    const { store, epochs } = this.replica
+    const outlet = this.context.peer(peer.id)
+    if (!outlet) return
+    while (peer.next <= store.head && outlet.queuedBytes < QUEUED_BYTES) {
+      if (peer.next < store.tailFirst) {
+        // It lacks what this log no longer has: it must start from a transfer.
+        this.onRefuse(peer.id, peer.session)
+        return
+      }
+      const w = outlet.out
+      const prev = peer.next - 1
+      const mark = beginMessage(w, MessageType.replicate)
+      const epoch = epochs.at(peer.next)
+      writeReplicateHeader(w, this.reference, peer.session, prev, epochs.at(prev), epoch, this.commit)
+      const last = store.copyTail(peer.next, REPLICATE_BYTES, w, epochs.lastSeqAt(peer.next, store.head))
+      endMessage(w, mark)
+      outlet.wake()
+      peer.next = last + 1
+    }
+  }
+
+  /** What was sent and not acknowledged for a while is sent again: the link may have broken under it. */
+  #resend(now: Now): void {
+    for (const peer of this.log.peers.values()) {
+      if (peer.transfer || peer.ack >= this.head) {
+        peer.progressMonoMs = now.monoMs
+      } else if (now.monoMs - peer.progressMonoMs > RESEND_MS) {
+        this.#rewind(peer)
+        peer.progressMonoMs = now.monoMs
+        this.context.flushLater(this.partition)
+      }
+    }
+  }
+
+  #rewind(peer: Peer): void {
+    peer.next = Math.max(peer.ack, peer.base, this.replica.store.tailFirst - 1) + 1
+  }
+
+  /** A link to a replica is new: what was under way on the old one may be lost. */
+  linked(id: MemberId): void {
+    const peer = this.log.peers.get(id)
+    if (!peer) return
+    if (peer.transfer) {
+      // Chunks may be lost; the transfer begins anew.
+      if (this.log.adding !== id) this.log.drop(id)
+      return
+    }
+    this.#rewind(peer)
+    this.context.flushLater(this.partition)
+  }
+
+  /** A replica that answers under its present session; anything else counts for nothing. */
+  #peer(from: MemberId, session: number): Peer | undefined {
+    const peer = this.log.peers.get(from)
+    return peer && peer.session === session ? peer : undefined
+  }
+
+  onAck(from: MemberId, session: number, seq: number, now: Now): void {
+    const peer = this.#peer(from, session)
+    if (!peer || peer.transfer || seq > this.head) return
+    peer.heardMonoMs = now.monoMs
+    if (seq <= peer.ack) return
+    peer.ack = seq
+    peer.progressMonoMs = now.monoMs
+    this.advance()
+  }
+
+  onNack(from: MemberId, session: number, seq: number, now: Now): void {
+    const peer = this.#peer(from, session)
+    if (!peer || peer.transfer) return
+    peer.heardMonoMs = now.monoMs
+    peer.next = Math.min(peer.next, Math.max(peer.ack, seq) + 1)
+    this.context.flushLater(this.partition)
+  }
+
+  onSnapshotAck(from: MemberId, session: number, index: number, now: Now): void {
+    const peer = this.#peer(from, session)
+    if (!peer?.transfer) return
+    peer.heardMonoMs = now.monoMs
+    peer.transfer.taken(index)
+    if (peer.transfer.done) {
+      peer.ack = peer.transfer.base
+      peer.next = peer.ack + 1
+      peer.transfer = undefined
+      this.context.flushLater(this.partition)
+    } else {
+      this.context.workLater(this.partition)
+    }
+  }
+
+  onRefuse(from: MemberId, session: number): void {
+    const peer = this.#peer(from, session)
+    if (!peer) return
+    if (peer.learner && this.log.adding !== from) this.log.drop(from)
+    else peer.heardMonoMs = Number.NEGATIVE_INFINITY
+  }
+
+  /** A beacon was answered: a lease from when it was sent. */
+  onGrant(from: MemberId, sentMonoMs: number, sentWallMs: number, now: Now): void {
+    const peer = this.log.peers.get(from)
+    if (!peer) return
+    peer.heardMonoMs = Math.max(peer.heardMonoMs, now.monoMs)
+    this.log.granted(peer, sentMonoMs, sentWallMs)
+  }
+
+  /** Recomputes the commit and lets everything go that waited for it. */
+  advance(): void {
+    const { store } = this.replica
+    const commit = this.log.committed(store.head, this.context.minInSync)
+    if (commit <= this.commit) return
+    this.commit = commit
+    this.replies.release(commit)
+    store.release(Math.min(commit + 1, this.log.floor(store.head)))
+    if (this.watchers.size > 0) this.context.flushLater(this.partition)
+  }
+
+  // ---- background
+
+  /** One slice of long work; true when there is more. */
+  work(now: Now): boolean {
+    let more = false
+    for (const peer of this.log.peers.values()) {
+      const { transfer } = peer
+      const outlet = transfer?.ready ? this.context.peer(peer.id) : undefined
+      if (!transfer || !outlet || outlet.queuedBytes > QUEUED_BYTES) continue
+      transfer.sendChunk(outlet.out, this.reference)
+      outlet.wake()
+      more ||= transfer.ready
+    }
+    if (this.#calls.work(now)) more = true
+    if (this.watchers.work()) more = true
+    if (this.housekeeping.work(now)) more = true
+    return more
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * The backup's side of replication: a log that follows its owner's, and a promise not to follow anyone else.
+ *
+ * Records are appended as they come and indexed only once they are known to be committed, so a tail that an owner's
+ * death left uncommitted is cut off without undoing anything. Logs are matched by (seq, epoch) as in Raft and KIP-101:
+ * matching by seq alone loses data. Nothing at or below the commit is ever cut off.
+ *
+ * A beacon's answer is a lease: for `graceMs` after sending it this replica will not try to become the owner.
+ */
+
+import { assert } from '../base/assert.ts'
+import type { LogStore } from '../store/log-store.ts'
+import { paddedAt, type RecordView } from '../store/record.ts'
+import type { Replicate } from '../wire/peer-message.ts'
+import type { EpochTable } from './epoch-table.ts'
+
+export type Matched =
+  /** Everything up to `seq` is held as the owner has it. */
+  | { readonly kind: 'ack'; readonly seq: number }
+  /** The logs part before; the owner is to begin again after `seq`. */
+  | { readonly kind: 'nack'; readonly seq: number }
+
+export class BackupLog {
+  readonly #store: LogStore
+  readonly #epochs: EpochTable
+  readonly #apply: (record: RecordView) => void
+  /** Everything up to here is committed, as far as this replica has been told. */
+  commit: number
+  /** Everything up to here has been matched with the log of the present owner. */
+  #matched = 0
+  /** When this replica last sent a promise; a takeover waits for `graceMs` from then on. */
+  promisedMonoMs: number
+  /** A takeover has been proposed: nothing is promised to the old owner any more. */
+  revoked = false
+
+  constructor(
+    store: LogStore,
+    epochs: EpochTable,
+    commit: number,
+    monoMs: number,
+    apply: (record: RecordView) => void,
+  ) {
+    this.#store = store
+    this.#epochs = epochs
+    this.commit = commit
+    this.promisedMonoMs = monoMs
+    this.#apply = apply
+  }
+
+  /** Another owner, or the same one anew: nothing is matched with its log yet. */
+  follow(monoMs: number): void {
+    this.#matched = 0
+    this.revoked = false
+    this.promisedMonoMs = monoMs
+  }
+
+  /** Takes records from the owner. Throws `MALFORMED` or `STORE_FULL` with only whole records taken. */
+  replicate(m: Replicate): Matched {
+    const store = this.#store
+    if (m.prevSeq > store.head) return { kind: 'nack', seq: store.head }
+    if (m.prevSeq > this.commit && this.#epochs.at(m.prevSeq) !== m.prevEpoch) {
+      // Back to before the stretch that parts; what is committed is the same everywhere.
+      return { kind: 'nack', seq: Math.max(this.commit, this.#epochs.firstSeqAt(m.prevSeq) - 1) }
+    }
+    const last = m.recordsStart < m.recordsEnd ? this.#append(m) : m.prevSeq
+    if (last > this.#matched) this.#matched = last
+    this.committed(m.commit)
+    return { kind: 'ack', seq: last }
+  }
+
+  /** The owner says that everything up to `commit` is committed: indexes what is matched of that. */
+  committed(commit: number): void {
+    const upTo = Math.min(commit, this.#matched)
+    if (upTo <= this.commit) return
+    this.commit = upTo
+    this.#store.applyTo(upTo, this.#apply)
+    this.#store.release(upTo + 1)
+  }
+
+  #append(m: Replicate): number {
+    const store = this.#store
+    let at = m.recordsStart
+    let seq = m.prevSeq
+    // What is here already is skipped; where another epoch stands in its place, that and all after it goes.
+    while (at < m.recordsEnd && seq < store.head) {
+      if (this.#epochs.at(seq + 1) !== m.recordsEpoch) {
+        assert(seq >= this.commit, 'a committed record is never cut off')
+        store.truncate(seq)
+        this.#epochs.truncate(seq)
+        break
+      }
+      at += paddedAt(m.bytes, at)
+      seq++
+    }
+    if (at === m.recordsEnd) return seq
+    store.appendBytes(m.bytes, at, m.recordsEnd)
+    if (this.#epochs.newest < m.recordsEpoch) this.#epochs.begin(m.recordsEpoch, seq + 1)
+    return store.head
+  }
+}

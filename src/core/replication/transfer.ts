@@ -1,0 +1,90 @@
+/**
+ * State transfer to a learner, while writes go on.
+ *
+ * Snapshot first, then the log. The base is the owner's head when the transfer begins; epochs and sessions are
+ * taken in that same turn. Then the live records up to the base follow in chunks, a few under way at a time, and after the
+ * last one the learner is sent the log from base + 1 like any backup. A record that was superseded meanwhile is simply
+ * not there any more: its successor is in the log above the base, which the owner keeps for as long as the learner needs
+ * it. So the learner never has to tell newer from older, and keeps no tombstones.
+ *
+ * The learner's state is a prefix of the log again once it has caught up with where the owner's head was at the end of
+ * the snapshot; before that it is not asked for anything.
+ */
+
+import type { ByteWriter } from '../base/bytes.ts'
+import type { LogStore } from '../store/log-store.ts'
+import type { RecordView } from '../store/record.ts'
+import type { StoreScan } from '../store/scan.ts'
+import { beginMessage, endMessage, MessageType } from '../wire/message.ts'
+import {
+  CHUNK_LAST_OFFSET,
+  type Reference,
+  writeSnapshotBegin,
+  writeSnapshotChunkHeader,
+} from '../wire/peer-message.ts'
+
+const CHUNK_BYTES = 64 * 1024
+/** Chunks sent and not yet taken. */
+const WINDOW = 4
+const MESSAGE_HEADER_BYTES = 4
+
+/** The owner's end of one transfer. */
+export class Transfer {
+  readonly session: number
+  readonly base: number
+  readonly #store: LogStore
+  readonly #scan: StoreScan
+  #sent = 0
+  #taken = 0
+  #finished = false
+  #closed = false
+
+  constructor(store: LogStore, session: number) {
+    this.#store = store
+    this.session = session
+    this.base = store.head
+    this.#scan = store.openScan()
+  }
+
+  /** Whether another chunk may be sent now. */
+  get ready(): boolean {
+    return !this.#finished && !this.#closed && this.#sent - this.#taken < WINDOW
+  }
+
+  /** The learner has everything up to the base. */
+  get done(): boolean {
+    return this.#finished && this.#taken === this.#sent
+  }
+
+  begin(w: ByteWriter, ref: Readonly<Reference>, state: Uint8Array): void {
+    writeSnapshotBegin(w, ref, this.session, this.base, state)
+  }
+
+  /** Writes the next chunk. */
+  sendChunk(w: ByteWriter, ref: Readonly<Reference>): void {
+    const mark = beginMessage(w, MessageType.snapshotChunk)
+    writeSnapshotChunkHeader(w, ref, this.session, ++this.#sent)
+    const first = w.length - w.start
+    const copy = (record: RecordView): void => this.#store.copyLive(record, w)
+    let more = true
+    // One record at a time: a chunk may exceed its size by one value, never by many.
+    while (more && w.length - w.start - first < CHUNK_BYTES) more = this.#scan.next(1, copy)
+    if (!more) {
+      this.#finished = true
+      w.buffer[w.start + mark + MESSAGE_HEADER_BYTES + CHUNK_LAST_OFFSET] = 1
+      this.close()
+    }
+    endMessage(w, mark)
+  }
+
+  taken(index: number): void {
+    if (index > this.#taken && index <= this.#sent) this.#taken = index
+  }
+
+  /** Lets the store compact again. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#scan.close()
+  }
+}

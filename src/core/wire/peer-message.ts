@@ -1,0 +1,245 @@
+/**
+ * The messages between members: replication, leases, state transfer. See message.ts for the rules of layout.
+ *
+ * Each names the configuration that it was sent under by `(partition, epoch, tag)`, where the tag is the first 32 bits
+ * of the configuration's id: enough to see that two members hold different configurations of one epoch, which is a
+ * `CONFLICT`. A `session` is the owner's random number for one (re)join of one replica; an acknowledgement carries
+ * it back, so that one from before a removal can never count after it.
+ */
+
+import type { ByteReader, ByteWriter } from '../base/bytes.ts'
+import { beginMessage, endMessage, MessageType } from './message.ts'
+
+/** `u16 partition · u48 epoch · u32 tag`: the head of every message between replicas of a partition. */
+export interface Reference {
+  partition: number
+  epoch: number
+  tag: number
+}
+
+const REFERENCE_BYTES = 12
+
+export function writeReference(w: ByteWriter, ref: Readonly<Reference>): void {
+  w.u16(ref.partition)
+  w.u48(ref.epoch)
+  w.u32(ref.tag)
+}
+
+export function readReference(r: ByteReader, into: Reference): void {
+  into.partition = r.u16()
+  into.epoch = r.u48()
+  into.tag = r.u32()
+}
+
+/**
+ * Records of the log, from `prevSeq + 1` on, all of one epoch: `reference · u48 session · u48 prevSeq · u48 prevEpoch ·
+ * u48 recordsEpoch · u48 commit · records`. None at all asks whether the logs match up to `prevSeq`.
+ */
+export class Replicate implements Reference {
+  partition = 0
+  epoch = 0
+  tag = 0
+  session = 0
+  prevSeq = 0
+  prevEpoch = 0
+  recordsEpoch = 0
+  commit = 0
+  bytes!: Buffer
+  recordsStart = 0
+  recordsEnd = 0
+
+  read(r: ByteReader): this {
+    readReference(r, this)
+    this.session = r.u48()
+    this.prevSeq = r.u48()
+    this.prevEpoch = r.u48()
+    this.recordsEpoch = r.u48()
+    this.commit = r.u48()
+    this.bytes = r.bytes
+    this.recordsStart = r.offset
+    this.recordsEnd = r.end
+    return this
+  }
+}
+
+/** Writes a `replicate` up to its records; append them and end the message. */
+export function writeReplicateHeader(
+  w: ByteWriter,
+  ref: Readonly<Reference>,
+  session: number,
+  prevSeq: number,
+  prevEpoch: number,
+  recordsEpoch: number,
+  commit: number,
+): void {
+  writeReference(w, ref)
+  w.u48(session)
+  w.u48(prevSeq)
+  w.u48(prevEpoch)
+  w.u48(recordsEpoch)
+  w.u48(commit)
+}
+
+/**
+ * `ack`: everything up to `seq` is held. `nack`: the logs do not match there; begin again after `seq`. `refuse`: this
+ * replica cannot hold the partition (seq 0); take it out. `snapshotAck`: chunk number `seq` has been taken.
+ * All: `reference · u48 session · u48 seq`.
+ */
+export class Answer implements Reference {
+  partition = 0
+  epoch = 0
+  tag = 0
+  session = 0
+  seq = 0
+
+  read(r: ByteReader): this {
+    readReference(r, this)
+    this.session = r.u48()
+    this.seq = r.u48()
+    return this
+  }
+}
+
+export type AnswerType =
+  | typeof MessageType.ack
+  | typeof MessageType.nack
+  | typeof MessageType.refuse
+  | typeof MessageType.snapshotAck
+
+export function writeAnswer(
+  w: ByteWriter,
+  type: AnswerType,
+  ref: Readonly<Reference>,
+  session: number,
+  seq: number,
+): void {
+  const mark = beginMessage(w, type)
+  writeReference(w, ref)
+  w.u48(session)
+  w.u48(seq)
+  endMessage(w, mark)
+}
+
+/**
+ * `beacon`: the owner of these partitions is alive; `sentMono` and `sentWall` are its clocks at sending, and an answer
+ * that lists a partition is a lease for it from that moment. `f64 sentMono · f64 sentWall · u16 count · count ×
+ * (reference · u48 commit)`. `beaconAck`: the clocks again and the references granted.
+ * `confirm`, `confirmAck`: the same without clocks' meaning (sentMono is the round), for reads that trust no clock.
+ */
+export interface Beacon {
+  readonly sentMono: number
+  readonly sentWall: number
+  readonly entries: readonly (Reference & { commit: number })[]
+}
+
+export type BeaconType =
+  | typeof MessageType.beacon
+  | typeof MessageType.beaconAck
+  | typeof MessageType.confirm
+  | typeof MessageType.confirmAck
+
+export function writeBeacon(w: ByteWriter, type: BeaconType, beacon: Beacon): void {
+  const mark = beginMessage(w, type)
+  w.f64(beacon.sentMono)
+  w.f64(beacon.sentWall)
+  w.u16(beacon.entries.length)
+  for (const entry of beacon.entries) {
+    writeReference(w, entry)
+    w.u48(entry.commit)
+  }
+  endMessage(w, mark)
+}
+
+export function readBeacon(r: ByteReader): Beacon {
+  const sentMono = r.f64()
+  const sentWall = r.f64()
+  const count = r.u16()
+  const entries: (Reference & { commit: number })[] = []
+  if (count * (REFERENCE_BYTES + 6) > r.remaining) r.skip(count * (REFERENCE_BYTES + 6))
+  for (let i = 0; i < count; i++) {
+    const entry = { partition: 0, epoch: 0, tag: 0, commit: 0 }
+    readReference(r, entry)
+    entry.commit = r.u48()
+    entries.push(entry)
+  }
+  return { sentMono, sentWall, entries }
+}
+
+/**
+ * State transfer begins: `reference · u48 session · u48 base · block state`. What follows in
+ * chunks is the content at `base`; `state` holds what belongs to it besides the entries (epochs, sessions).
+ */
+export interface SnapshotBegin extends Reference {
+  session: number
+  base: number
+  state: Uint8Array
+}
+
+export function writeSnapshotBegin(
+  w: ByteWriter,
+  ref: Readonly<Reference>,
+  session: number,
+  base: number,
+  state: Uint8Array,
+): void {
+  const mark = beginMessage(w, MessageType.snapshotBegin)
+  writeReference(w, ref)
+  w.u48(session)
+  w.u48(base)
+  w.block(state)
+  endMessage(w, mark)
+}
+
+export function readSnapshotBegin(r: ByteReader): SnapshotBegin {
+  const reference = { partition: 0, epoch: 0, tag: 0 }
+  readReference(r, reference)
+  return { ...reference, session: r.u48(), base: r.u48(), state: r.block() }
+}
+
+/** One chunk of a state transfer: `reference · u48 session · u32 index · u8 last · records`. */
+export interface SnapshotChunk extends Reference {
+  session: number
+  index: number
+  last: boolean
+  bytes: Buffer
+  recordsStart: number
+  recordsEnd: number
+}
+
+export function writeSnapshotChunkHeader(
+  w: ByteWriter,
+  ref: Readonly<Reference>,
+  session: number,
+  index: number,
+): void {
+  writeReference(w, ref)
+  w.u48(session)
+  w.u32(index)
+  w.u8(0)
+}
+
+/** Offset of `last` in the payload of a `snapshotChunk`, which is known only once the records are written. */
+export const CHUNK_LAST_OFFSET = REFERENCE_BYTES + 10
+
+export function readSnapshotChunk(r: ByteReader): SnapshotChunk {
+  const message = { partition: 0, epoch: 0, tag: 0 }
+  readReference(r, message)
+  const session = r.u48()
+  const index = r.u32()
+  const last = r.u8() === 1
+  return { ...message, session, index, last, bytes: r.bytes, recordsStart: r.offset, recordsEnd: r.end }
+}
+
+/** Asks a member for the configuration of a partition that it spoke of: `u16 partition`. Answer: `config`. */
+export function writeConfigRequest(w: ByteWriter, partition: number): void {
+  const mark = beginMessage(w, MessageType.configRequest)
+  w.u16(partition)
+  endMessage(w, mark)
+}
+
+/** A configuration, encoded by membership: the answer to a request, and to any message from an older epoch. */
+export function writeConfig(w: ByteWriter, encoded: Uint8Array): void {
+  const mark = beginMessage(w, MessageType.config)
+  w.bytes(encoded)
+  endMessage(w, mark)
+}
