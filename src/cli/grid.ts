@@ -1,7 +1,6 @@
 /** The flags with which a command finds a cluster, and the connection that they ask for. */
 
 import { type Command, Option } from 'commander'
-import { connect } from '../client/connect.ts'
 import type { Grid } from '../client/grid.ts'
 
 export interface GridFlags {
@@ -29,10 +28,14 @@ export function gridFlags(command: Command): Command {
     )
 }
 
-/** Connects, runs `use`, and closes the connection whatever happens. */
+/**
+ * Connects, runs `use`, and closes the connection whatever happens. The client is loaded only here, so that the
+ * parent of a member, which is the same program, stays small.
+ */
 export async function withGrid<R>(flags: GridFlags, use: (grid: Grid) => Promise<R>): Promise<R> {
   const { cluster } = flags
   const nats = flags.nats ?? (process.env.ACTORGRID_NATS ?? 'nats://127.0.0.1:4222').split(',')
+  const { connect } = await import('../client/connect.ts')
   const grid = await connect(flags.member ? { members: flags.member, cluster } : { nats, cluster })
   try {
     return await use(grid)
