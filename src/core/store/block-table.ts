@@ -30,8 +30,10 @@ export function offsetOf(location: number): number {
 
 export class BlockTable {
   readonly pool: BlockPool
-  /** By number; holes are undefined. The array itself never changes identity. */
+  /** By number; holes are undefined. The arrays themselves never change identity. */
   readonly blocks: (Block | undefined)[] = [undefined]
+  /** Their bytes, by the same number: one step less on the way from a location to a key. */
+  readonly bytes: (Buffer | undefined)[] = [undefined]
   /** Capacity of all blocks, bitmaps included. */
   totalBytes = 0
   liveBytes = 0
@@ -59,7 +61,9 @@ export class BlockTable {
   }
 
   view(location: number, view: RecordView): RecordView {
-    return view.at(this.blockOf(location).bytes, offsetOf(location))
+    const bytes = this.bytes[location >>> 17]
+    assert(bytes !== undefined, 'location in no block')
+    return view.at(bytes, offsetOf(location))
   }
 
   /** A new block with room for a record of `count` bytes. Throws `STORE_FULL`; history goes first. */
@@ -72,6 +76,7 @@ export class BlockTable {
     const block = this.pool.allocate(capacity, urgent, Math.max(count, capacity / 4))
     block.number = this.#freeNumbers.pop() ?? this.blocks.length
     this.blocks[block.number] = block
+    this.bytes[block.number] = block.bytes
     this.totalBytes += block.footprintBytes
     return block
   }
@@ -94,6 +99,7 @@ export class BlockTable {
   free(block: Block): void {
     assert(block.liveBytes === 0, 'a block with live records was freed')
     this.blocks[block.number] = undefined
+    this.bytes[block.number] = undefined
     this.#freeNumbers.push(block.number)
     this.totalBytes -= block.footprintBytes
     if (this.survivor === block) this.survivor = undefined
@@ -155,6 +161,7 @@ export class BlockTable {
   reset(): void {
     for (const block of this.blocks) if (block !== undefined) this.pool.release(block)
     this.blocks.length = 1
+    this.bytes.length = 1
     this.#freeNumbers.length = 0
     this.totalBytes = 0
     this.liveBytes = 0

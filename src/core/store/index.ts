@@ -14,7 +14,7 @@
 
 import { equalBytes } from '../base/bytes.ts'
 import { type Random, randomInt } from '../base/random.ts'
-import type { Block, BlockPool } from './block-pool.ts'
+import type { BlockPool } from './block-pool.ts'
 import { keyLengthAt, keyStartAt } from './record.ts'
 
 const GOLDEN = 0x9e3779b1
@@ -112,7 +112,7 @@ export class MapIndex {
   count = 0
   /** Bytes of the map's live records, kept by the store. */
   liveBytes = 0
-  readonly #blocks: readonly (Block | undefined)[]
+  readonly #bytes: readonly (Buffer | undefined)[]
   readonly #pool: BlockPool
   readonly #seed: number
   /** Leading hash bits that the directory distinguishes. */
@@ -122,8 +122,9 @@ export class MapIndex {
   /** Memory of the tables. */
   tableBytes = 0
 
-  constructor(blocks: readonly (Block | undefined)[], pool: BlockPool, seed: number) {
-    this.#blocks = blocks
+  /** `bytes` are those of the blocks, by number. */
+  constructor(bytes: readonly (Buffer | undefined)[], pool: BlockPool, seed: number) {
+    this.#bytes = bytes
     this.#pool = pool
     this.#seed = seed
   }
@@ -291,7 +292,7 @@ export class MapIndex {
   }
 
   #hasKey(location: number, key: Uint8Array, keyStart: number, keyEnd: number): boolean {
-    const bytes = this.#blocks[location >>> 17]!.bytes
+    const bytes = this.#bytes[location >>> 17]!
     const offset = (location & 0x1ffff) << 3
     const length = keyLengthAt(bytes, offset)
     if (length !== keyEnd - keyStart) return false

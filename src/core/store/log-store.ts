@@ -300,7 +300,7 @@ export class LogStore implements HistoryKeeper {
   #indexOf(map: number): MapIndex {
     const index = this.#maps[map]
     if (index !== undefined) return index
-    const created = new MapIndex(this.#table.blocks, this.#pool, this.#seed)
+    const created = new MapIndex(this.#table.bytes, this.#pool, this.#seed)
     this.#maps[map] = created
     return created
   }
