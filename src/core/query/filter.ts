@@ -20,8 +20,8 @@ import { encodeValue } from '../wire/value.ts'
 import type { DeepPath, IsLoose, Path, ValueAt } from './path.ts'
 import { isPlainObject, kindName, parsePath, suggestion } from './path.ts'
 
-export const CLAUSES_MAX = 256
-export const IN_OPERANDS_MAX = 1000
+const CLAUSES_MAX = 256
+const IN_OPERANDS_MAX = 1000
 
 /**
  * A filter over values of type `V`. `V` is unconstrained: interfaces work, and an unknown `V` takes any path.

@@ -12,12 +12,14 @@ import { countAt, headSize, isObject, malformed, nameEnd, nameStart, skipValue }
 /** A member name on the way to one or more wanted values. */
 export class PathNode {
   readonly name: Buffer
+  readonly size: number
   readonly children: PathNode[] = []
   /** Where the offset of this member's own value goes, or -1. */
   slot = -1
 
   constructor(name: Buffer) {
     this.name = name
+    this.size = name.length
   }
 }
 
@@ -73,8 +75,17 @@ function walk(
     at = body
   } else at++
   for (; members > 0 && left > 0; members--) {
-    const from = nameStart(bytes, at, end)
-    at = nameEnd(bytes, at, end)
+    // Short names in line: two calls for each member would be a third of all the work.
+    if (at >= end) throw malformed()
+    const head = bytes[at]!
+    let from = at + 1
+    if ((head & 0xe0) === 0xa0) {
+      at = from + (head & 0x1f)
+      if (at >= end) throw malformed()
+    } else {
+      from = nameStart(bytes, at, end)
+      at = nameEnd(bytes, at, end)
+    }
     const found = childAt(node, bytes, from, at)
     if (found === undefined) at = skipValue(bytes, at, end)
     else {
@@ -109,12 +120,13 @@ export function childAt(node: PathNode, bytes: Buffer, from: number, to: number)
   const children = node.children
   for (let i = 0; i < children.length; i++) {
     const child = children[i]!
-    if (child.name.length === to - from && isAt(bytes, from, child.name)) return child
+    if (child.size === to - from && isAt(bytes, from, child)) return child
   }
   return undefined
 }
 
-function isAt(bytes: Buffer, at: number, name: Buffer): boolean {
-  for (let i = 0; i < name.length; i++) if (bytes[at + i] !== name[i]) return false
+function isAt(bytes: Buffer, at: number, node: PathNode): boolean {
+  const name = node.name
+  for (let i = node.size - 1; i >= 0; i--) if (bytes[at + i] !== name[i]) return false
   return true
 }

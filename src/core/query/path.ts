@@ -8,8 +8,8 @@
 
 import { GridError } from '../base/errors.ts'
 
-export const PATH_CHARS_MAX = 256
-export const PATH_SEGMENTS_MAX = 16
+const PATH_CHARS_MAX = 256
+const PATH_SEGMENTS_MAX = 16
 
 /** What a path does not go into. */
 type Leaf =

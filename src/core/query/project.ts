@@ -14,7 +14,7 @@ import { kindName, parsePath } from './path.ts'
 import type { PathNode } from './path-tree.ts'
 import { childAt, PathTree } from './path-tree.ts'
 
-export const SELECT_PATHS_MAX = 256
+const SELECT_PATHS_MAX = 256
 
 /** Paths into a `V`: `['site', 'at.zone']`. At most 256. */
 export type Select<V = unknown> = readonly (IsLoose<V> extends true ? string : Path<V> | DeepPath)[]

@@ -57,6 +57,7 @@ const Op = {
   in: 8,
   starts: 9,
   contains: 10,
+  text: 11,
 } as const
 
 const NOTHING = prepareOperand(null, defaultLimits)
@@ -142,6 +143,7 @@ function compileTest(test: Test, slot: number, limits: Limits): Step {
     const number = test.operand + 0
     return { op: Op.float, ...blank, mask, number, upper: upperOfFloat(number) }
   }
+  if (typeof test.operand === 'string' && test.operator === '$eq') return { op: Op.text, ...blank }
   if (typeof test.operand === 'bigint') return { op: Op.bigint, ...blank, mask, bigint: test.operand }
   return { op: Op.order, ...blank, mask }
 }
@@ -190,6 +192,8 @@ function accepts(step: Step, bytes: Buffer, at: number, end: number): boolean {
       return equalsOperand(operand, bytes, at, end)
     case Op.in:
       return step.set.has(bytes, at, end)
+    case Op.text:
+      return isText(operand, bytes, at)
     case Op.starts:
       return startsWith(operand, bytes, at)
     default:
@@ -199,6 +203,12 @@ function accepts(step: Step, bytes: Buffer, at: number, end: number): boolean {
 
 function outcomeOfOrder(order: number): number {
   return order < 0 ? Outcome.less : order > 0 ? Outcome.greater : Outcome.equal
+}
+
+function isText(operand: Operand, bytes: Buffer, at: number): boolean {
+  if (kindAt(bytes, at) !== Kind.string) return false
+  const size = operand.end - operand.payload
+  return countAt(bytes, at) === size && isPayloadAt(operand, bytes, at + headSize(bytes[at]!), size)
 }
 
 function startsWith(operand: Operand, bytes: Buffer, at: number): boolean {

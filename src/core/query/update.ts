@@ -20,7 +20,7 @@ import { equalsOperand, prepareOperand } from './operand.ts'
 import type { DeepPath, IsLoose, Path, ValueAt } from './path.ts'
 import { isPlainObject, kindName, parsePath, suggestion } from './path.ts'
 
-export const UPDATE_PATHS_MAX = 256
+const UPDATE_PATHS_MAX = 256
 
 /** An update of values of type `V`; at least one operator, at most 256 paths in all. */
 export type Update<V = unknown> = IsLoose<V> extends true ? LooseUpdate : TypedUpdate<V>

@@ -3,7 +3,16 @@ import { Query } from 'mingo'
 import { describe, expect, test } from 'vitest'
 import { GridError } from '../../../src/core/base/errors.ts'
 import { compileFilter, RowFilter } from '../../../src/core/query/scan.ts'
-import { decode, documentAndFilter, limits, matchesNaively, object, stored, value } from './support.ts'
+import {
+  decode,
+  documentAndFilter,
+  errorOf,
+  limits,
+  matchesNaively,
+  object,
+  stored,
+  value,
+} from './support.ts'
 
 function matches(document: unknown, where: unknown): boolean {
   const { bytes, start, end } = stored(document)
@@ -65,6 +74,37 @@ describe('what a filter means', () => {
     expect(matches({ n: Number.NaN }, { n: Number.NaN })).toBe(true)
     expect(matches({ n: Number.NaN }, { n: { $lt: 5 } })).toBe(false)
     expect(matches({ n: -Number.NaN }, { n: { $lte: 5n } })).toBe(false)
+  })
+
+  test('NaN of either sign stands in order with nothing', () => {
+    for (const sign of [0x7f, 0xff]) {
+      const bytes = Buffer.of(0x81, 0xa1, 0x6e, 0xcb, sign, 0xf8, 0, 0, 0, 0, 0, 0)
+      const outcomes = [
+        { $gt: 5 },
+        { $lt: 5 },
+        { $gte: -5n },
+        { $lte: 5n },
+        { $eq: 5 },
+        { $eq: Number.NaN },
+      ].map((n) => compileFilter({ n }, limits).matches(bytes, 0, bytes.length))
+      expect(outcomes).toEqual([false, false, false, false, false, true])
+    }
+  })
+
+  test('large arrays and objects are passed over whole', () => {
+    for (const count of [15, 16, 70_000 / 2]) {
+      const members = Object.fromEntries(Array.from({ length: count }, (_, i) => [`m${i}`, i]))
+      const before = {
+        members,
+        elements: Object.values(members),
+        bytes: new Uint8Array(count),
+        text: 'x'.repeat(count),
+      }
+      expect(matches({ ...before, last: 1 }, { last: 1 })).toBe(true)
+      expect(matches(before, { elements: { $eq: Object.values(members) }, members: { $eq: members } })).toBe(
+        true,
+      )
+    }
   })
 
   test('nothing to ask for matches everything, also what is no object', () => {
@@ -165,6 +205,13 @@ describe('bytes that are wrong', () => {
     const token = fc.integer({ min: 0xc0, max: 0xdf })
     const crafted = fc.tuple(header, token, bytes).map(([h, t, rest]) => Uint8Array.from([...h, t, ...rest]))
     fc.assert(fc.property(fc.oneof(bytes, crafted), run), { numRuns: 20_000 })
+  })
+
+  test('a value that is wanted is checked to its end, even where a part of it is wanted too', () => {
+    const cut = Buffer.of(0x81, 0xa1, 0x61, 0x82, 0xa1, 0x62, 0x01, 0xa1, 0x63, 0xd9, 0xff)
+    const both = compileFilter({ 'a.b': 1, a: { $eq: { b: 1, c: 'x' } } }, limits)
+    expect(errorOf(() => both.matches(cut, 0, cut.length)).code).toBe('MALFORMED')
+    expect(compileFilter({ 'a.b': 1 }, limits).matches(cut, 0, cut.length)).toBe(true)
   })
 
   test('a value cut short or changed in one byte', () => {

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { Row } from '../../../src/core/query/sort.ts'
 import { compileOrder, TopRows } from '../../../src/core/query/sort.ts'
 import { compare, decode, object, path, stored, value, valueAt } from './support.ts'
 
@@ -115,6 +116,25 @@ describe('TopRows', () => {
       }),
       { numRuns: 1000 },
     )
+  })
+
+  test('thousands of rows leave no trace but the first ones, and what was handed out stays', () => {
+    const top = new TopRows(compileOrder([['v', 'desc']]), 100)
+    const offer = (n: number): boolean => {
+      const { bytes, start, end } = stored({ pad: 'x'.repeat(n % 90), v: n })
+      return top.offer(Buffer.from(`key-${n}`), 0, 5 + Math.floor(Math.log10(n || 1)), bytes, start, end)
+    }
+    const valuesOf = (rows: readonly Row[]): unknown[] =>
+      rows.map((row) => `${row.key} ${(decode(row.value, 0, row.value.length) as { v: number }).v}`)
+    const expected = (last: number): unknown[] =>
+      Array.from({ length: 100 }, (_, i) => `key-${last - i} ${last - i}`)
+    for (let n = 0; n < 4000; n++) expect(offer(n)).toBe(true)
+    const early = top.rows()
+    expect(valuesOf(early)).toEqual(expected(3999))
+    for (let n = 4000; n < 8000; n++) offer(n)
+    expect(offer(7000)).toBe(false)
+    expect(valuesOf(early)).toEqual(expected(3999))
+    expect(valuesOf(top.rows())).toEqual(expected(7999))
   })
 
   test('says whether a row was kept', () => {
