@@ -1,0 +1,319 @@
+/**
+ * Making calls and ending them.
+ *
+ * The hot path is `call`: the message is encoded straight into the owner's link, and costs one object and one promise,
+ * no closure and no timer. What cannot leave at once is encoded into a buffer of the client's own and waits in its
+ * lane. Deadlines are swept by one coarse timer, which runs only while somebody waits for an answer.
+ */
+
+import { ByteWriter } from '../core/base/bytes.ts'
+import { type Applied, GridError } from '../core/base/errors.ts'
+import type { Limits } from '../core/base/limits.ts'
+import { hashBytes, partitionOf } from '../core/ring/hash.ts'
+import { encodeKey } from '../core/wire/key.ts'
+import {
+  beginMessage,
+  endMessage,
+  FLAG_CONFIRMED,
+  MessageType,
+  type Operation,
+  writeCallHeader,
+} from '../core/wire/message.ts'
+import type { ClientMetrics } from './client-metrics.ts'
+import type { Lane } from './lane.ts'
+import type { MapGate } from './map-catalog.ts'
+import type { AnyCallOptions } from './options.ts'
+import { type Decoder, PendingCall } from './pending-call.ts'
+
+const SWEEP_MS = 50
+/** A sweep this late says that this process stood still; replies may be waiting to be read. */
+const STALL_MS = 1000
+/** Left free in a frame for its header. */
+const FRAME_SPARE_BYTES = 64
+
+/** Appends what follows the key of a call. */
+export type ArgumentWriter = (w: ByteWriter, a: unknown, b: unknown, limits: Limits) => void
+
+export interface CallsHandler {
+  /** By partition. */
+  readonly lanes: readonly Lane[]
+  readonly closed: boolean
+  /** Something waits in the lane. */
+  pump(lane: Lane): void
+  /** The call's map is not open yet. @throws GridError `OVERLOADED` */
+  hold(gate: MapGate, call: PendingCall): void
+  /** Every 50 ms while calls are pending or `isWatching`. */
+  sweep(nowMs: number): void
+  readonly isWatching: boolean
+}
+
+export interface CallsOptions {
+  readonly limits: Limits
+  readonly timeoutMs: number
+  readonly nowMs: () => number
+}
+
+// The executor of every call's promise: it hands the two functions over without a closure for each.
+let takenResolve!: (result: unknown) => void
+let takenReject!: (error: unknown) => void
+const take = (resolve: (result: unknown) => void, reject: (error: unknown) => void): void => {
+  takenResolve = resolve
+  takenReject = reject
+}
+
+export class Calls {
+  readonly limits: Limits
+  readonly metrics: ClientMetrics
+  readonly #timeoutMs: number
+  readonly #nowMs: () => number
+  readonly #handler: CallsHandler
+  /** Where messages are written that cannot leave at once. */
+  readonly #parking = new ByteWriter(64 * 1024)
+  /** The key of the call at hand. */
+  readonly #scratch = new ByteWriter(2048)
+  #encoding = false
+  #pending = 0
+  #pendingBytes = 0
+  #sweeper: NodeJS.Timeout | undefined
+  #sweptMs = 0
+  /** Lanes that calls have left, so that waiting ones may move up. */
+  readonly #stirred = new Set<Lane>()
+
+  constructor(options: CallsOptions, metrics: ClientMetrics, handler: CallsHandler) {
+    this.limits = options.limits
+    this.metrics = metrics
+    this.#timeoutMs = options.timeoutMs
+    this.#nowMs = options.nowMs
+    this.#handler = handler
+  }
+
+  /** Calls that have not been answered. */
+  get pending(): number {
+    return this.#pending
+  }
+
+  /** The partition of a key. @throws GridError `BAD_KEY`, `TOO_LARGE` */
+  partitionOfKey(key: unknown): number {
+    const scratch = this.#scratch
+    scratch.clear()
+    encodeKey(scratch, key, this.limits)
+    return partitionOf(hashBytes(scratch.buffer, scratch.start, scratch.length), this.#handler.lanes.length)
+  }
+
+  /** Makes a call on one key. `write(w, a, b, limits)` appends the argument. Never throws: it rejects. */
+  call(
+    gate: MapGate,
+    operation: Operation,
+    key: unknown,
+    write: ArgumentWriter,
+    a: unknown,
+    b: unknown,
+    decode: Decoder,
+    options: AnyCallOptions | undefined,
+  ): Promise<unknown> {
+    try {
+      const partition = this.partitionOfKey(key)
+      return this.#submit(gate, operation, partition, key, write, a, b, decode, options)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** Makes a call on a partition as a whole. */
+  callPartition(
+    gate: MapGate,
+    operation: Operation,
+    partition: number,
+    write: ArgumentWriter,
+    a: unknown,
+    b: unknown,
+    decode: Decoder,
+    options: AnyCallOptions | undefined,
+  ): Promise<unknown> {
+    try {
+      this.#scratch.clear()
+      return this.#submit(gate, operation, partition, undefined, write, a, b, decode, options)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** The key's bytes, if any, stand in the scratch buffer. */
+  #submit(
+    gate: MapGate,
+    operation: Operation,
+    partition: number,
+    key: unknown,
+    write: ArgumentWriter,
+    a: unknown,
+    b: unknown,
+    decode: Decoder,
+    options: AnyCallOptions | undefined,
+  ): Promise<unknown> {
+    const lane = this.#handler.lanes[partition]
+    if (this.#handler.closed || lane === undefined)
+      throw new GridError('CLOSED', 'the client has been closed')
+    if (this.#encoding) throw new GridError('BAD_VALUE', 'a getter of a value may not use the grid')
+    let timeoutMs = this.#timeoutMs
+    let flags = 0
+    if (options !== undefined) {
+      if (options.signal?.aborted) throw aborted(options.signal, 'no')
+      timeoutMs = options.timeoutMs ?? timeoutMs
+      if (options.consistency === 'confirmed') flags = FLAG_CONFIRMED
+    }
+    const link = gate.id === 0 ? undefined : lane.direct
+    if (link === undefined) this.#checkRoom(lane)
+    const w = link === undefined ? this.#parking : link.out
+    const scratch = this.#scratch
+    const mark = beginMessage(w, MessageType.call)
+    const keyLength = scratch.length - scratch.start
+    writeCallHeader(w, partition, lane.next, lane.ackUpTo, lane.epoch, operation, flags, gate.id, keyLength)
+    w.bytes(scratch.buffer, scratch.start, scratch.length)
+    this.#encoding = true
+    try {
+      write(w, a, b, this.limits)
+    } catch (error) {
+      w.length = w.start + mark
+      throw error
+    } finally {
+      this.#encoding = false
+    }
+    endMessage(w, mark)
+    if (w.length - w.start - mark > this.limits.frameBytesMax - FRAME_SPARE_BYTES) {
+      w.length = w.start + mark
+      throw new GridError('TOO_LARGE', `the call is over frameBytesMax (${this.limits.frameBytesMax})`)
+    }
+    const at = w.start + mark
+    const size = w.length - at
+    const nowMs = this.#nowMs()
+    const call = new PendingCall(
+      partition,
+      operation,
+      decode,
+      key,
+      nowMs + timeoutMs,
+      timeoutMs,
+      w.buffer,
+      at,
+      size,
+      lane,
+    )
+    const promise = new Promise<unknown>(take)
+    call.resolve = takenResolve
+    call.reject = takenReject
+    this.metrics.calls++
+    this.#pendingBytes += size
+    if (this.#pending++ === 0) this.startSweeping()
+    if (options?.signal !== undefined) this.#heed(call, options.signal)
+
+    if (link !== undefined) {
+      call.link = link
+      lane.admit(call)
+      lane.owner!.wrote(size)
+      link.wake()
+    } else {
+      w.start = w.length // These bytes are the call's own now.
+      if (gate.id === 0) this.#handler.hold(gate, call)
+      else this.enqueue(lane, call)
+    }
+    return promise
+  }
+
+  #checkRoom(lane: Lane): void {
+    if (!lane.hasRoom)
+      throw new GridError('OVERLOADED', `${lane.queued} calls wait for partition ${lane.partition}`)
+    if (lane.exhausted)
+      throw new GridError(
+        'OVERLOADED',
+        `partition ${lane.partition} has used up its call numbers; connect again`,
+      )
+    if (this.#pendingBytes > 4 * this.limits.outputBytesMax)
+      throw new GridError('OVERLOADED', `${this.#pendingBytes} bytes of calls await their answers`)
+  }
+
+  /** Takes a call that cannot leave at once. */
+  enqueue(lane: Lane, call: PendingCall): void {
+    lane.enqueue(call)
+    this.#handler.pump(lane)
+  }
+
+  #heed(call: PendingCall, signal: AbortSignal): void {
+    call.signal = signal
+    call.onAbort = () => this.giveUp(call, aborted(signal, call.applied))
+    signal.addEventListener('abort', call.onAbort)
+  }
+
+  /** Takes a call out that is answered or given up. */
+  settle(lane: Lane, call: PendingCall): void {
+    call.done = true
+    lane.remove(call)
+    this.#pending--
+    this.#pendingBytes -= call.sizeBytes
+    if (call.signal !== undefined) call.signal.removeEventListener('abort', call.onAbort!)
+    if (lane.hungry) this.#stirred.add(lane)
+  }
+
+  /** Rejects a call that is not waited for any more. */
+  giveUp(call: PendingCall, error: GridError): void {
+    if (call.done) return
+    this.settle(this.#handler.lanes[call.partition]!, call)
+    call.reject(error)
+    this.pumpStirred()
+  }
+
+  timedOut(call: PendingCall, refusal: unknown): void {
+    const lane = this.#handler.lanes[call.partition]!
+    const cause = refusal ?? lane.refusal ?? lane.owner?.lastError
+    this.metrics.timeouts++
+    const because = cause instanceof Error ? `; last: ${cause.message}` : ''
+    const owner = lane.owner === undefined ? 'which has no known owner' : `owned by ${lane.owner.address}`
+    const text = `no answer within ${call.timeoutMs} ms from partition ${call.partition}, ${owner}${because}`
+    this.giveUp(call, new GridError('TIMEOUT', text, { applied: call.applied, cause }))
+  }
+
+  startSweeping(): void {
+    if (this.#sweeper !== undefined || this.#handler.closed) return
+    this.#sweptMs = this.#nowMs()
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS)
+    this.#sweeper.unref()
+  }
+
+  #sweep(): void {
+    const nowMs = this.#nowMs()
+    const stalled = nowMs - this.#sweptMs > STALL_MS
+    this.#sweptMs = nowMs
+    if (stalled) return
+    if (this.#pending === 0 && !this.#handler.isWatching) {
+      this.stopSweeping()
+      return
+    }
+    for (const lane of this.#handler.lanes)
+      if (lane.nextDeadlineMs <= nowMs) lane.expire(nowMs, (call) => this.timedOut(call, undefined))
+    this.#handler.sweep(nowMs)
+    this.pumpStirred()
+  }
+
+  stopSweeping(): void {
+    clearInterval(this.#sweeper)
+    this.#sweeper = undefined
+  }
+
+  /** The lane may have something to send; it is looked at when the frame at hand has been read. */
+  stir(lane: Lane): void {
+    this.#stirred.add(lane)
+  }
+
+  isStirred(lane: Lane): boolean {
+    return this.#stirred.has(lane)
+  }
+
+  pumpStirred(): void {
+    if (this.#stirred.size === 0) return
+    for (const lane of this.#stirred) this.#handler.pump(lane)
+    this.#stirred.clear()
+  }
+}
+
+function aborted(signal: AbortSignal, applied: Applied): GridError {
+  return new GridError('ABORTED', 'the caller gave the call up', { applied, cause: signal.reason })
+}

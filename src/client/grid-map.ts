@@ -1,0 +1,435 @@
+/**
+ * A map of the grid: the operations on its entries, as programs use them.
+ *
+ * Every operation on one key is linearizable: it takes effect at one moment between call and answer, and calls on
+ * one key made by one client take effect in the order in which they were made. What is done on many keys at once is
+ * done key by key. Each method says which errors are its own; any may fail with `TIMEOUT`, `ABORTED`, `CLOSED`,
+ * `OVERLOADED`, `PARTITION_LOST`, `BAD_OPTION`, and with `MAP_CONFLICT` where the map exists with another
+ * configuration.
+ */
+
+import { ByteWriter } from '../core/base/bytes.ts'
+import { GridError } from '../core/base/errors.ts'
+import { checkFilter, type Filter } from '../core/query/filter.ts'
+import { checkUpdate, type Update } from '../core/query/update.ts'
+import type { Key } from '../core/wire/key.ts'
+import { Operation } from '../core/wire/message.ts'
+import type { Processor } from '../core/wire/processor.ts'
+import { encodeValue } from '../core/wire/value.ts'
+import { callEach } from './bulk.ts'
+import type { ArgumentWriter } from './calls.ts'
+import type { MapGate } from './map-catalog.ts'
+import {
+  type Entry,
+  type Invocation,
+  type Page,
+  type PageRequest,
+  type Row,
+  toCount,
+  toEntry,
+  toMatch,
+  toNothing,
+  toPage,
+  toResult,
+  toValue,
+  toYes,
+  writeDocument,
+  writeInvoke,
+  writeNothing,
+  writePage,
+  writePut,
+  writeRemove,
+  writeReplace,
+} from './operation.ts'
+import {
+  CALL_OPTIONS,
+  type CallOptions,
+  checkCallOptions,
+  checkNames,
+  PUT_OPTIONS,
+  type PutOptions,
+  READ_OPTIONS,
+  REMOVE_OPTIONS,
+  REPLACE_OPTIONS,
+  type ReadOptions,
+  type RemoveOptions,
+  type ReplaceOptions,
+  wireTtl,
+} from './options.ts'
+import type { Decoder } from './pending-call.ts'
+import { type Query, runQuery } from './query.ts'
+import type { Router } from './router.ts'
+import { type Watch, type WatchOptions, watchMap } from './watch.ts'
+
+/** A query or watch that selects yields part of each value. */
+export interface ScanOptions<V> extends ReadOptions {
+  /** Which entries. Left out: all. */
+  readonly where?: Filter<V> | undefined
+}
+
+export interface InvokeAllOptions<V> extends CallOptions {
+  /** On which entries; tested again when the processor is about to run. Left out: all. */
+  readonly where?: Filter<V> | undefined
+}
+
+/** The argument may be left out where the processor can do without. */
+type ArgumentAnd<A, O> = undefined extends A
+  ? [argument?: A, options?: O | undefined]
+  : [argument: A, options?: O | undefined]
+
+const EMPTY = new Uint8Array(0)
+
+export class GridMap<K extends Key = string, V = unknown> {
+  readonly name: string
+  readonly #router: Router
+  readonly #gate: MapGate
+
+  /** Maps come from `grid.map(name)`. */
+  constructor(name: string, router: Router, gate: MapGate) {
+    this.name = name
+    this.#router = router
+    this.#gate = gate
+  }
+
+  /** The value of `key`, or `undefined` where there is no entry. */
+  get(key: K, options?: ReadOptions): Promise<V | undefined> {
+    return this.#call(Operation.get, key, writeNothing, 0, 0, toValue, options, READ_OPTIONS) as Promise<
+      V | undefined
+    >
+  }
+
+  /** The entry of `key` with its version and expiry, or `undefined`. */
+  getEntry(key: K, options?: ReadOptions): Promise<Entry<K, V> | undefined> {
+    return this.#call(Operation.getEntry, key, writeNothing, 0, 0, toEntry, options, READ_OPTIONS) as Promise<
+      Entry<K, V> | undefined
+    >
+  }
+
+  /** Whether there is an entry for `key`. */
+  has(key: K, options?: ReadOptions): Promise<boolean> {
+    return this.#call(
+      Operation.has,
+      key,
+      writeNothing,
+      0,
+      0,
+      toYes,
+      options,
+      READ_OPTIONS,
+    ) as Promise<boolean>
+  }
+
+  /** Stores `value` under `key`. @throws GridError `BAD_KEY`, `BAD_VALUE`, `TOO_LARGE`, `STORE_FULL` */
+  put(key: K, value: V, options?: PutOptions): Promise<void> {
+    const ttlMs = options === undefined ? 0 : wireTtl(options.ttlMs)
+    return this.#call(
+      Operation.put,
+      key,
+      writePut,
+      ttlMs,
+      value,
+      toNothing,
+      options,
+      PUT_OPTIONS,
+    ) as Promise<void>
+  }
+
+  /** Stores `value` under `key` unless there is an entry; says whether it did. Errors as `put`. */
+  putIfAbsent(key: K, value: V, options?: PutOptions): Promise<boolean> {
+    const ttlMs = wireTtl(options?.ttlMs)
+    return this.#call(
+      Operation.putIfAbsent,
+      key,
+      writePut,
+      ttlMs,
+      value,
+      toYes,
+      options,
+      PUT_OPTIONS,
+    ) as Promise<boolean>
+  }
+
+  /**
+   * Stores `value` under `key` if there is an entry, and with `ifVersion` only if it still has that version; says
+   * whether it did. Errors as `put`, and `BAD_TOKEN`.
+   */
+  replace(key: K, value: V, options?: ReplaceOptions): Promise<boolean> {
+    const replacement = { ttlMs: wireTtl(options?.ttlMs), ifVersion: options?.ifVersion }
+    return this.#call(
+      Operation.replace,
+      key,
+      writeReplace,
+      replacement,
+      value,
+      toYes,
+      options,
+      REPLACE_OPTIONS,
+    ) as Promise<boolean>
+  }
+
+  /** Removes the entry of `key`, with `ifVersion` only that version of it; says whether it did. */
+  remove(key: K, options?: RemoveOptions): Promise<boolean> {
+    return this.#call(
+      Operation.remove,
+      key,
+      writeRemove,
+      options?.ifVersion,
+      undefined,
+      toYes,
+      options,
+      REMOVE_OPTIONS,
+    ) as Promise<boolean>
+  }
+
+  /**
+   * Changes the value of `key` by operators (`$set $unset $inc $mul $min $max $push $pull`) and returns the new one.
+   * A missing entry starts as `{}`; an existing one keeps its expiry. @throws GridError `BAD_UPDATE`
+   */
+  update(key: K, update: Update<V>, options?: CallOptions): Promise<V> {
+    return settled(() => {
+      checkUpdate(update, this.#router.limits)
+      return this.#call(
+        Operation.update,
+        key,
+        writeDocument,
+        update,
+        undefined,
+        toValue,
+        options,
+        CALL_OPTIONS,
+      ) as Promise<V>
+    })
+  }
+
+  /**
+   * Runs an entry processor on the entry of `key`, at its owner, and returns its result. It takes effect once.
+   *
+   * @throws GridError `UNKNOWN_PROCESSOR`, `PROCESSOR_FAILED` (nothing changed), `RESULT_TOO_LARGE`
+   */
+  invoke<A, R>(
+    key: K,
+    processor: Processor<K, V, A, R>,
+    ...rest: ArgumentAnd<A, CallOptions>
+  ): Promise<Awaited<R>>
+  invoke(key: K, processor: string, argument?: unknown, options?: CallOptions): Promise<unknown>
+  invoke(
+    key: K,
+    processor: string | { readonly name: string },
+    argument?: unknown,
+    options?: CallOptions,
+  ): Promise<unknown> {
+    return settled(() => {
+      const invocation: Invocation = { name: nameOf(processor), where: EMPTY }
+      return this.#call(
+        Operation.invoke,
+        key,
+        writeInvoke,
+        invocation,
+        argument,
+        toResult,
+        options,
+        CALL_OPTIONS,
+      )
+    })
+  }
+
+  /**
+   * Runs an entry processor on every entry that matches, key by key, and returns the results by key. Entries that
+   * come to match meanwhile may be left out. @throws PartialError
+   */
+  invokeAll<A, R>(
+    processor: Processor<K, V, A, R>,
+    ...rest: ArgumentAnd<A, InvokeAllOptions<V>>
+  ): Promise<Map<K, Awaited<R>>>
+  invokeAll(processor: string, argument?: unknown, options?: InvokeAllOptions<V>): Promise<Map<K, unknown>>
+  async invokeAll(
+    processor: string | { readonly name: string },
+    argument?: unknown,
+    options: InvokeAllOptions<V> = {},
+  ): Promise<Map<K, unknown>> {
+    const { where, ...call } = options
+    checkCallOptions(call, CALL_OPTIONS)
+    const invocation: Invocation = { name: nameOf(processor), where: this.#filter(where) }
+    const run = (key: K): Promise<unknown> =>
+      this.#call(Operation.invoke, key, writeInvoke, invocation, argument, toMatch, call, CALL_OPTIONS)
+    const outcomes = await callEach(this.keys(options), (key) => key, run)
+    const results = new Map<K, unknown>()
+    for (const [key, outcome] of outcomes) {
+      const match = outcome.ok ? (outcome.value as { readonly result: unknown } | undefined) : undefined
+      if (match !== undefined) results.set(key as K, match.result)
+    }
+    return results
+  }
+
+  /** The values of `keys`; keys without an entry are left out. @throws PartialError */
+  async getAll(keys: Iterable<K>, options?: ReadOptions): Promise<Map<K, V>> {
+    const outcomes = await callEach(
+      keys,
+      (key) => key,
+      (key) => this.get(key, options),
+    )
+    const values = new Map<K, V>()
+    for (const [key, outcome] of outcomes)
+      if (outcome.ok && outcome.value !== undefined) values.set(key as K, outcome.value)
+    return values
+  }
+
+  /** Stores all entries, key by key: when some fail, the others are stored. @throws PartialError */
+  async putAll(entries: Iterable<readonly [K, V]>, options?: PutOptions): Promise<void> {
+    await callEach(
+      entries,
+      ([key]) => key,
+      ([key, value]) => this.put(key, value, options),
+    )
+  }
+
+  /** Removes the entries of `keys`; says how many there were. @throws PartialError */
+  async removeAll(keys: Iterable<K>, options?: CallOptions): Promise<number> {
+    let removed = 0
+    await callEach(
+      keys,
+      (key) => key,
+      async (key) => {
+        if (await this.remove(key, options)) removed++
+      },
+    )
+    return removed
+  }
+
+  /** How many entries there are: the sum over partitions, each as of its own moment. */
+  async size(options?: ReadOptions): Promise<number> {
+    const counts = await this.#callAll(Operation.size, toCount, options, READ_OPTIONS)
+    return counts.reduce<number>((sum, count) => sum + (count as number), 0)
+  }
+
+  /** Removes every entry, partition by partition; says how many there were. */
+  async clear(options?: CallOptions): Promise<number> {
+    const counts = await this.#callAll(Operation.clear, toCount, options, CALL_OPTIONS)
+    return counts.reduce<number>((sum, count) => sum + (count as number), 0)
+  }
+
+  /**
+   * All entries that match, in no order, page by page. What is put or removed meanwhile may be seen or not; what is
+   * there all the time is seen once.
+   */
+  async *entries(options: ScanOptions<V> = {}): AsyncGenerator<[K, V], void, undefined> {
+    for await (const page of this.#pages(true, options))
+      for (const { key, value } of page.rows) yield [key as K, value as V]
+  }
+
+  /** As `entries`, keys only. */
+  async *keys(options: ScanOptions<V> = {}): AsyncGenerator<K, void, undefined> {
+    for await (const page of this.#pages(false, options)) for (const { key } of page.rows) yield key as K
+  }
+
+  /**
+   * The entries that match, ordered, cut and projected next to the data. With `select` the values hold only what was
+   * selected. @throws GridError `BAD_FILTER`, `RESULT_TOO_LARGE`
+   */
+  query(query: Query<V> = {}): Promise<{ readonly key: K; readonly value: V }[]> {
+    const rows: Promise<Row[]> = runQuery(this.#router, this.#gate, query as unknown as Query<never>)
+    return rows as Promise<{ readonly key: K; readonly value: V }[]>
+  }
+
+  /**
+   * Every change of the entries that match, in order for each key, each once: first the entries as they are (unless
+   * `initial` is false), then what happens to them. See {@link Watch}.
+   */
+  watch(options: WatchOptions<V> = {}): Watch<K, V> {
+    return watchMap<K, V>(this.#router, this.#gate, options as unknown as WatchOptions<never>)
+  }
+
+  #call(
+    operation: Operation,
+    key: K,
+    write: ArgumentWriter,
+    a: unknown,
+    b: unknown,
+    decode: Decoder,
+    options: CallOptions | undefined,
+    known: readonly string[],
+  ): Promise<unknown> {
+    if (options !== undefined)
+      try {
+        checkCallOptions(options, known)
+      } catch (error) {
+        return Promise.reject(error)
+      }
+    return this.#router.calls.call(this.#gate, operation, key, write, a, b, decode, options)
+  }
+
+  #callAll(
+    operation: Operation,
+    decode: Decoder,
+    options: CallOptions | undefined,
+    known: readonly string[],
+  ): Promise<unknown[]> {
+    if (options !== undefined) checkCallOptions(options, known)
+    const router = this.#router
+    return Promise.all(
+      router.lanes.map(({ partition }) =>
+        router.calls.callPartition(this.#gate, operation, partition, writeNothing, 0, 0, decode, options),
+      ),
+    )
+  }
+
+  /** Pages of all partitions, one after the other; the next page is under way while one is being read. */
+  async *#pages(withValues: boolean, options: ScanOptions<V>): AsyncGenerator<Page, void, undefined> {
+    const { where, ...call } = options
+    checkNames(options, [...READ_OPTIONS, 'where'], 'option')
+    checkCallOptions(call, READ_OPTIONS)
+    const filter = this.#filter(where)
+    const router = this.#router
+    const rows = Math.min(router.limits.pageRowsMax, 0xffff)
+    const fetch = (partition: number, fromHash: number): Promise<Page> => {
+      const request: PageRequest = { withValues, fromHash, rows, where: filter }
+      const page = router.calls.callPartition(
+        this.#gate,
+        Operation.page,
+        partition,
+        writePage,
+        request,
+        undefined,
+        (reply) => toPage(reply, withValues),
+        call,
+      ) as Promise<Page>
+      page.catch(() => {}) // It may be that nobody comes for it.
+      return page
+    }
+    let partition = 0
+    let next: Promise<Page> | undefined = fetch(0, 0)
+    while (next !== undefined) {
+      const page: Page = await next
+      if (page.more) next = fetch(partition, page.nextHash)
+      else next = ++partition < router.lanes.length ? fetch(partition, 0) : undefined
+      yield page
+    }
+  }
+
+  #filter(where: Filter<V> | undefined): Uint8Array {
+    if (where === undefined) return EMPTY
+    checkFilter(where, this.#router.limits)
+    const w = new ByteWriter(128)
+    encodeValue(w, where, this.#router.limits)
+    return w.take()
+  }
+}
+
+/** A promise in any case, also of what is refused before it is sent. */
+function settled<T>(make: () => Promise<T>): Promise<T> {
+  try {
+    return make()
+  } catch (error) {
+    return Promise.reject(error)
+  }
+}
+
+function nameOf(processor: string | { readonly name: string }): string {
+  const name = typeof processor === 'string' ? processor : processor?.name
+  if (typeof name !== 'string' || name === '' || name.length > 128)
+    throw new GridError(
+      'BAD_OPTION',
+      `${JSON.stringify(name)} is no processor: give what defineProcessor returned`,
+    )
+  return name
+}

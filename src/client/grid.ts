@@ -1,0 +1,177 @@
+/**
+ * A connected client: the way to maps, and to what is known of the cluster.
+ */
+
+import { ByteWriter } from '../core/base/bytes.ts'
+import { GridError } from '../core/base/errors.ts'
+import type { Key } from '../core/wire/key.ts'
+import type { ClientView } from '../core/wire/message.ts'
+import { encodeValue } from '../core/wire/value.ts'
+import { Channel } from './channel.ts'
+import type { ClientMetrics } from './client-metrics.ts'
+import { eventsBetween, type GridEvent, type Member } from './grid-event.ts'
+import { GridMap } from './grid-map.ts'
+import { checkMapOptions, type MapOptions } from './options.ts'
+import type { Peer } from './peer.ts'
+import { Router, type RouterHandler, type RouterOptions } from './router.ts'
+
+/** Events kept for an iterator that is not read; then the oldest go. */
+const EVENTS_MAX = 1024
+const MAP_NAME_CHARS_MAX = 128
+
+/** A partition as clients know it. */
+export interface Partition {
+  readonly partition: number
+  readonly epoch: number
+  /** `undefined`: nobody owns it now. */
+  readonly owner: Member | undefined
+}
+
+export class Grid implements AsyncDisposable {
+  readonly cluster: string
+  readonly name: string
+  readonly #router: Router
+  readonly #listeners = new Set<(event: GridEvent) => void>()
+  readonly #channels = new Set<Channel<GridEvent>>()
+  #resolveView: (() => void) | undefined
+  #viewed: Promise<void>
+
+  /** Grids come from `connect`. */
+  constructor(cluster: string, name: string, options: RouterOptions) {
+    this.cluster = cluster
+    this.name = name
+    this.#viewed = new Promise((resolve) => {
+      this.#resolveView = resolve
+    })
+    const handler: RouterHandler = {
+      onView: (view, before) => this.#onView(view, before),
+      onConnection: (event, peer, reason) => this.#onConnection(event, peer, reason),
+    }
+    this.#router = new Router(options, handler)
+  }
+
+  /** Resolves when the grid can be used; used by `connect`. */
+  async open(deadlineMs: number): Promise<void> {
+    const router = this.#router
+    await router.roster.reach(deadlineMs)
+    let timer: NodeJS.Timeout | undefined
+    const timeout = new Promise<never>((_, reject) => {
+      const text = 'a member is connected, but the cluster has no partitions yet'
+      const restMs = Math.max(1, deadlineMs - performance.now())
+      timer = setTimeout(() => reject(new GridError('NOT_READY', text)), restMs)
+    })
+    try {
+      await Promise.race([this.#viewed, timeout])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** What this client counts, from its start. */
+  get metrics(): Readonly<ClientMetrics> {
+    return this.#router.metrics
+  }
+
+  /** Calls that have not been answered. */
+  get pendingCalls(): number {
+    return this.#router.calls.pending
+  }
+
+  /**
+   * A map by its name, 1–128 characters. Nothing is sent before its first call, which creates the map where there is
+   * none. Give `config` to choose expiry and eviction; where the map exists with others, calls fail with
+   * `MAP_CONFLICT`, which names the difference. `K` and `V` are what the program stores; nobody checks them.
+   *
+   * @throws GridError `BAD_OPTION`
+   */
+  map<K extends Key = string, V = unknown>(name: string, config?: MapOptions): GridMap<K, V> {
+    if (typeof name !== 'string' || name === '' || name.length > MAP_NAME_CHARS_MAX)
+      throw new GridError('BAD_OPTION', `map name ${JSON.stringify(name)} must have 1 to 128 characters`)
+    const w = new ByteWriter(64)
+    if (config !== undefined) {
+      checkMapOptions(config)
+      const given = Object.entries(config).filter(([, value]) => value !== undefined)
+      encodeValue(w, Object.fromEntries(given), this.#router.limits)
+    }
+    return new GridMap<K, V>(name, this.#router, this.#router.catalog.gate(name, w.take()))
+  }
+
+  /** The members of the newest view. */
+  members(): Member[] {
+    return this.#router.view?.members.map(({ id, name, address }) => ({ id, name, address })) ?? []
+  }
+
+  /** The partitions and their owners, as far as this client knows. */
+  partitions(): Partition[] {
+    return this.#router.lanes.map(({ partition, epoch, owner }) => ({
+      partition,
+      epoch,
+      owner: owner === undefined ? undefined : { id: owner.id, name: owner.name, address: owner.address },
+    }))
+  }
+
+  /** What happens to the cluster from now on. An iterator that is not read keeps the newest 1,024 events. */
+  events(): AsyncIterableIterator<GridEvent, undefined> {
+    const channel = new Channel<GridEvent>()
+    let missed = 0
+    const listener = (event: GridEvent): void => {
+      if (channel.size >= EVENTS_MAX) {
+        channel.shift()
+        missed++
+      }
+      channel.push(event)
+    }
+    const close = (): void => {
+      this.#listeners.delete(listener)
+      this.#channels.delete(channel)
+      channel.end()
+    }
+    if (this.#router.closed) channel.end()
+    this.#listeners.add(listener)
+    this.#channels.add(channel)
+    const iterator: AsyncIterableIterator<GridEvent, undefined> = {
+      [Symbol.asyncIterator]: () => iterator,
+      next: async () => {
+        if (missed === 0) return channel.take()
+        const count = missed
+        missed = 0
+        return { value: { type: 'missed', count }, done: false }
+      },
+      return: async () => {
+        close()
+        channel.clear()
+        return { value: undefined, done: true }
+      },
+    }
+    return iterator
+  }
+
+  /** Ends watches and calls (`CLOSED`) and the connections. */
+  async close(): Promise<void> {
+    await this.#router.close()
+    for (const channel of this.#channels) channel.end()
+    this.#channels.clear()
+    this.#listeners.clear()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #onView(view: ClientView, before: ClientView | undefined): void {
+    this.#resolveView?.()
+    this.#resolveView = undefined
+    if (before === undefined) return
+    for (const event of eventsBetween(before, view)) this.#tell(event)
+  }
+
+  #onConnection(event: 'lost' | 'restored', peer: Peer, reason: GridError | undefined): void {
+    const { address } = peer
+    if (event === 'restored') this.#tell({ type: 'connectionRestored', address })
+    else this.#tell({ type: 'connectionLost', address, reason: reason?.message ?? 'closed by the member' })
+  }
+
+  #tell(event: GridEvent): void {
+    for (const listener of this.#listeners) listener(event)
+  }
+}

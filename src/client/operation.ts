@@ -1,0 +1,168 @@
+/**
+ * The operations as they stand on the wire: what each writes after the key, and what it makes of its reply.
+ *
+ * Plain functions, one pair an operation, so that a call carries two references to them instead of closures.
+ * Members are trusted with the form of what they store (they check every value that they take), so values are
+ * decoded without a second check.
+ */
+
+import { ByteReader, type ByteWriter, getU48 } from '../core/base/bytes.ts'
+import type { Limits } from '../core/base/limits.ts'
+import { decodeKey } from '../core/wire/key.ts'
+import type { ReplyView } from '../core/wire/message.ts'
+import type { Version } from '../core/wire/processor.ts'
+import { decodeTrusted, encodeValue } from '../core/wire/value.ts'
+import type { PendingCall } from './pending-call.ts'
+import { formatVersion, parseVersion } from './version.ts'
+
+/** An entry with what belongs to it. */
+export interface Entry<K, V> {
+  readonly key: K
+  readonly value: V
+  readonly version: Version
+  /** When it expires, in milliseconds since 1970; `undefined`: never. */
+  readonly expiresAt: number | undefined
+}
+
+// --- Arguments
+
+export function writeNothing(): void {}
+
+export function writePut(w: ByteWriter, ttlMs: unknown, value: unknown, limits: Limits): void {
+  w.u48(ttlMs as number)
+  encodeValue(w, value, limits)
+}
+
+export interface Replacement {
+  readonly ttlMs: number
+  readonly ifVersion: Version | undefined
+}
+
+export function writeReplace(w: ByteWriter, a: unknown, value: unknown, limits: Limits): void {
+  const { ttlMs, ifVersion } = a as Replacement
+  w.u48(ttlMs)
+  writeRemove(w, ifVersion)
+  encodeValue(w, value, limits)
+}
+
+export function writeRemove(w: ByteWriter, ifVersion: unknown): void {
+  if (ifVersion === undefined) {
+    w.u8(0)
+    w.u16(0)
+    w.u48(0)
+    return
+  }
+  const { era, seq } = parseVersion(ifVersion)
+  w.u8(1)
+  w.u16(era)
+  w.u48(seq)
+}
+
+/** `update` and `query`: a document. */
+export function writeDocument(w: ByteWriter, document: unknown, _: unknown, limits: Limits): void {
+  encodeValue(w, document, limits)
+}
+
+export interface Invocation {
+  readonly name: string
+  readonly where: Uint8Array
+}
+
+export function writeInvoke(w: ByteWriter, a: unknown, argument: unknown, limits: Limits): void {
+  const { name, where } = a as Invocation
+  w.text(name)
+  w.block(where)
+  encodeValue(w, argument ?? null, limits)
+}
+
+export interface PageRequest {
+  readonly withValues: boolean
+  readonly fromHash: number
+  readonly rows: number
+  readonly where: Uint8Array
+}
+
+export function writePage(w: ByteWriter, a: unknown): void {
+  const { withValues, fromHash, rows, where } = a as PageRequest
+  w.u8(withValues ? 1 : 0)
+  w.u32(fromHash)
+  w.u16(rows)
+  w.block(where)
+}
+
+// --- Results
+
+export function toNothing(): undefined {
+  return undefined
+}
+
+export function toValue({ bytes, payloadStart, payloadEnd }: ReplyView): unknown {
+  return payloadStart === payloadEnd ? undefined : decodeTrusted(bytes, payloadStart, payloadEnd)
+}
+
+export function toYes({ bytes, payloadStart }: ReplyView): boolean {
+  return bytes[payloadStart] === 1
+}
+
+export function toCount({ bytes, payloadStart }: ReplyView): number {
+  return getU48(bytes, payloadStart)
+}
+
+export function toEntry(reply: ReplyView, call: PendingCall): Entry<unknown, unknown> | undefined {
+  const { bytes, payloadStart, payloadEnd } = reply
+  if (payloadStart === payloadEnd) return undefined
+  const r = new ByteReader(bytes, payloadStart, payloadEnd)
+  const expiresAt = r.u48()
+  const version = formatVersion(reply.era, r.u48())
+  const value = decodeTrusted(bytes, r.offset, payloadEnd)
+  return { key: call.key, value, version, expiresAt: expiresAt === 0 ? undefined : expiresAt }
+}
+
+/** The processor's result; null stands for none. */
+export function toResult({ bytes, payloadStart, payloadEnd }: ReplyView): unknown {
+  return decodeTrusted(bytes, payloadStart + 1, payloadEnd)
+}
+
+/** The processor's result in a box, or nothing where `where` did not match any more. */
+export function toMatch(reply: ReplyView): { readonly result: unknown } | undefined {
+  return reply.bytes[reply.payloadStart] === 0 ? undefined : { result: toResult(reply) }
+}
+
+export interface Row {
+  readonly key: unknown
+  readonly value: unknown
+}
+
+export interface Page {
+  readonly more: boolean
+  readonly nextHash: number
+  readonly rows: readonly Row[]
+}
+
+export function toPage({ bytes, payloadStart, payloadEnd }: ReplyView, withValues: boolean): Page {
+  const r = new ByteReader(bytes, payloadStart, payloadEnd)
+  const more = r.u8() === 1
+  const nextHash = r.u32()
+  const rows: Row[] = []
+  readRows(r, (keyStart, keyEnd, start, end) =>
+    rows.push({
+      key: decodeKey(bytes, keyStart, keyEnd),
+      value: withValues ? decodeTrusted(bytes, start, end) : undefined,
+    }),
+  )
+  return { more, nextHash, rows }
+}
+
+/** Visits `u32 count · rows`, each by where its key and value stand. */
+export function readRows(
+  r: ByteReader,
+  visit: (keyStart: number, keyEnd: number, start: number, end: number) => void,
+): void {
+  for (let count = r.u32(); count > 0; count--) {
+    const keyLength = r.u16()
+    const keyStart = r.skip(keyLength)
+    const valueLength = r.u32()
+    const start = r.skip(valueLength)
+    visit(keyStart, keyStart + keyLength, start, start + valueLength)
+  }
+}

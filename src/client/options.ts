@@ -1,0 +1,190 @@
+/**
+ * What callers may ask for, and the check of it: an option that nobody knows is refused with the nearest known one,
+ * because a misspelt deadline that is silently ignored is found in production.
+ */
+
+import { GridError } from '../core/base/errors.ts'
+import { defaultLimits, type Limits } from '../core/base/limits.ts'
+import { isPlainObject, suggestion } from '../core/query/path.ts'
+import { TTL_DEFAULT, TTL_NONE } from '../core/wire/message.ts'
+import type { Version } from '../core/wire/processor.ts'
+import type { Transport } from '../transport/transport.ts'
+
+export interface ConnectOptions {
+  /** Name of the cluster; members of another one are refused with `WRONG_CLUSTER`. */
+  readonly cluster: string
+  /** Addresses of NATS servers (`nats://host:4222`), through which members are found. */
+  readonly nats?: string | readonly string[] | undefined
+  /** Addresses of members (`host:port`). One that answers is enough. At least one of `nats` and `members`. */
+  readonly members?: readonly string[] | undefined
+  /** Deadline of `connect` and, unless a call says otherwise, of every call, in milliseconds. Default 10,000. */
+  readonly timeoutMs?: number | undefined
+  /** Name of this client, for people to read. */
+  readonly name?: string | undefined
+  /** Bounds that differ from the defaults; values and keys over the members' bounds are refused there. */
+  readonly limits?: Partial<Limits> | undefined
+  /** Gives up connecting. */
+  readonly signal?: AbortSignal | undefined
+  /** What carries the links. Default TCP. */
+  readonly transport?: Transport | undefined
+}
+
+export interface CallOptions {
+  /** Gives the call up: `ABORTED`, with `applied: 'unknown'` for a write that may have been sent. */
+  readonly signal?: AbortSignal | undefined
+  /** Deadline in milliseconds; measured to about 50 ms. Default: `timeoutMs` of `connect`. */
+  readonly timeoutMs?: number | undefined
+}
+
+export interface ReadOptions extends CallOptions {
+  /** Both are linearizable. `lease` (default) is answered by the owner alone; `confirmed` trusts no clock. */
+  readonly consistency?: 'lease' | 'confirmed' | undefined
+}
+
+export interface PutOptions extends CallOptions {
+  /** Time to live in milliseconds; `null`: none. Left out: the map's own. */
+  readonly ttlMs?: number | null | undefined
+}
+
+export interface ReplaceOptions extends CallOptions {
+  /** Time to live in milliseconds; `null`: none. Left out: the entry keeps its expiry. */
+  readonly ttlMs?: number | null | undefined
+  /** Replace only if the entry still has this version. */
+  readonly ifVersion?: Version | undefined
+}
+
+export interface RemoveOptions extends CallOptions {
+  /** Remove only if the entry still has this version. */
+  readonly ifVersion?: Version | undefined
+}
+
+/** Configuration of a map, given by whoever creates it. Another configuration is refused with `MAP_CONFLICT`. */
+export interface MapOptions {
+  /** Time to live of entries that are put without one, in milliseconds. Default: none. */
+  readonly ttlMs?: number | undefined
+  /** Time after its last read or write after which an entry expires, in milliseconds. Default: none. */
+  readonly maxIdleMs?: number | undefined
+  /** Which entries go when there are too many: the least recently (`lru`) or least often used (`lfu`). */
+  readonly eviction?: EvictionOptions | undefined
+}
+
+export interface EvictionOptions {
+  readonly policy: 'lru' | 'lfu'
+  /** Entries that the map may hold, in all. */
+  readonly maxEntries?: number | undefined
+  /** Bytes that the map may hold, in all. */
+  readonly maxBytes?: number | undefined
+}
+
+export const CALL_OPTIONS = ['signal', 'timeoutMs'] as const
+export const READ_OPTIONS = [...CALL_OPTIONS, 'consistency'] as const
+export const PUT_OPTIONS = [...CALL_OPTIONS, 'ttlMs'] as const
+export const REPLACE_OPTIONS = [...PUT_OPTIONS, 'ifVersion'] as const
+export const REMOVE_OPTIONS = [...CALL_OPTIONS, 'ifVersion'] as const
+const CONNECT_OPTIONS = [
+  'cluster',
+  'nats',
+  'members',
+  'timeoutMs',
+  'name',
+  'limits',
+  'signal',
+  'transport',
+] as const
+const MAP_OPTIONS = ['ttlMs', 'maxIdleMs', 'eviction'] as const
+const EVICTION_OPTIONS = ['policy', 'maxEntries', 'maxBytes'] as const
+
+/** Longer deadlines and times to live are refused: they are mistakes of unit. About 3,000 years. */
+const DURATION_MAX_MS = 1e14
+
+/** Every option that any kind of call takes, by name. */
+export interface AnyCallOptions extends ReadOptions {
+  readonly ttlMs?: number | null | undefined
+  readonly ifVersion?: Version | undefined
+}
+
+/** @throws GridError `BAD_OPTION` */
+export function checkCallOptions(options: AnyCallOptions, known: readonly string[]): void {
+  checkNames(options, known, 'option')
+  const { timeoutMs, signal, consistency, ttlMs } = options
+  if (timeoutMs !== undefined && !isDuration(timeoutMs)) throw badDuration('timeoutMs', timeoutMs)
+  if (ttlMs !== undefined && ttlMs !== null && !isDuration(ttlMs)) throw badDuration('ttlMs', ttlMs)
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw new GridError('BAD_OPTION', 'signal must be an AbortSignal')
+  if (consistency !== undefined && consistency !== 'lease' && consistency !== 'confirmed')
+    throw new GridError('BAD_OPTION', `consistency is ${show(consistency)}; must be 'lease' or 'confirmed'`)
+}
+
+/** A `ttlMs` as it stands on the wire. */
+export function wireTtl(ttlMs: number | null | undefined): number {
+  return ttlMs === undefined ? TTL_DEFAULT : ttlMs === null ? TTL_NONE : Math.ceil(ttlMs)
+}
+
+/** @throws GridError `BAD_OPTION` */
+export function checkConnectOptions(options: ConnectOptions): void {
+  checkNames(options, CONNECT_OPTIONS, 'option')
+  const { cluster, nats, members, timeoutMs, name, limits } = options
+  if (typeof cluster !== 'string' || !/^[A-Za-z0-9_-]{1,64}$/.test(cluster))
+    throw new GridError(
+      'BAD_OPTION',
+      `cluster is ${show(cluster)}; must be 1 to 64 letters, digits, "-" or "_"`,
+    )
+  const servers = [nats ?? []].flat()
+  const addresses: readonly unknown[] = [members ?? []].flat()
+  if (servers.length + addresses.length === 0)
+    throw new GridError('BAD_OPTION', 'give nats (where to find members) or members (their addresses)')
+  for (const text of [...servers, ...addresses])
+    if (typeof text !== 'string' || text === '')
+      throw new GridError('BAD_OPTION', `${show(text)} is no address`)
+  if (timeoutMs !== undefined && !isDuration(timeoutMs)) throw badDuration('timeoutMs', timeoutMs)
+  if (name !== undefined && typeof name !== 'string')
+    throw new GridError('BAD_OPTION', `name is ${show(name)}; must be a string`)
+  if (limits !== undefined) checkLimits(limits)
+}
+
+function checkLimits(limits: Partial<Limits>): void {
+  checkNames(limits, Object.keys(defaultLimits), 'limit')
+  for (const [name, value] of Object.entries(limits))
+    if (value !== undefined && !(Number.isInteger(value) && value > 0))
+      throw new GridError('BAD_OPTION', `limit ${name} is ${show(value)}; must be a whole number above 0`)
+  if ((limits.keyBytesMax ?? 0) > 0xffff)
+    throw new GridError('BAD_OPTION', `limit keyBytesMax is ${limits.keyBytesMax}; must be at most 65,535`)
+}
+
+/** @throws GridError `BAD_OPTION` */
+export function checkMapOptions(options: MapOptions): void {
+  checkNames(options, MAP_OPTIONS, 'map option')
+  const { ttlMs, maxIdleMs, eviction } = options
+  if (ttlMs !== undefined && !isDuration(ttlMs)) throw badDuration('ttlMs', ttlMs)
+  if (maxIdleMs !== undefined && !isDuration(maxIdleMs)) throw badDuration('maxIdleMs', maxIdleMs)
+  if (eviction === undefined) return
+  checkNames(eviction, EVICTION_OPTIONS, 'eviction option')
+  const { policy, maxEntries, maxBytes } = eviction
+  if (policy !== 'lru' && policy !== 'lfu')
+    throw new GridError('BAD_OPTION', `eviction policy is ${show(policy)}; must be 'lru' or 'lfu'`)
+  if (maxEntries === undefined && maxBytes === undefined)
+    throw new GridError('BAD_OPTION', 'eviction needs maxEntries or maxBytes')
+  for (const [name, value] of Object.entries({ maxEntries, maxBytes }))
+    if (value !== undefined && !(Number.isSafeInteger(value) && value > 0))
+      throw new GridError('BAD_OPTION', `eviction ${name} is ${show(value)}; must be a whole number above 0`)
+}
+
+/** Refuses a member of `given` that is not among `known`. */
+export function checkNames(given: object, known: readonly string[], what: string): void {
+  if (!isPlainObject(given)) throw new GridError('BAD_OPTION', `${what}s must be a plain object`)
+  for (const name of Object.keys(given))
+    if (!known.includes(name))
+      throw new GridError('BAD_OPTION', `unknown ${what} ${JSON.stringify(name)}: ${suggestion(name, known)}`)
+}
+
+function isDuration(value: unknown): boolean {
+  return typeof value === 'number' && value >= 1 && value <= DURATION_MAX_MS
+}
+
+function badDuration(name: string, value: unknown): GridError {
+  return new GridError('BAD_OPTION', `${name} is ${show(value)}; must be 1 or more milliseconds`)
+}
+
+function show(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value) : String(value)
+}

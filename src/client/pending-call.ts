@@ -1,0 +1,121 @@
+/**
+ * A call that has not been answered, with everything that it takes to send it again.
+ *
+ * It keeps its whole message as a slice of the buffer that it was written into. Those buffers are never written
+ * twice, so the slice needs no copy and no call needs a timer or a closure: one object and one promise.
+ */
+
+import { putU32, putU48 } from '../core/base/bytes.ts'
+import type { Applied } from '../core/base/errors.ts'
+import { CALL_OFFSET, FLAG_RETRY, Operation, type ReplyView } from '../core/wire/message.ts'
+import type { Link } from '../transport/transport.ts'
+
+/** Makes the caller's result from an `ok` reply. Throws `MALFORMED`. */
+export type Decoder = (reply: ReplyView, call: PendingCall) => unknown
+
+const WRITES: ReadonlySet<number> = new Set([
+  Operation.put,
+  Operation.putIfAbsent,
+  Operation.replace,
+  Operation.remove,
+  Operation.update,
+  Operation.invoke,
+  Operation.clear,
+])
+
+export class PendingCall {
+  readonly partition: number
+  readonly operation: Operation
+  readonly decode: Decoder
+  /** The caller's key, for results that name it. */
+  readonly key: unknown
+  readonly deadlineMs: number
+  readonly timeoutMs: number
+  resolve!: (result: unknown) => void
+  reject!: (error: unknown) => void
+
+  bytes: Buffer
+  at: number
+  readonly sizeBytes: number
+
+  /** Its number on its partition; 0 until it has a place in the window. */
+  number = 0
+  /** The link on which an attempt awaits its answer; undefined while it waits to be sent. */
+  link: Link | undefined
+  /** Whether an attempt was lost on the way, so that it may have taken effect. */
+  doubtful = false
+  done = false
+
+  /** The newest place in the partition's history that the client had seen when the call was made. */
+  floorEra: number
+  floorEpoch: number
+  floorSeq: number
+
+  signal: AbortSignal | undefined
+  onAbort: (() => void) | undefined
+
+  constructor(
+    partition: number,
+    operation: Operation,
+    decode: Decoder,
+    key: unknown,
+    deadlineMs: number,
+    timeoutMs: number,
+    bytes: Buffer,
+    at: number,
+    sizeBytes: number,
+    seen: { readonly era: number; readonly seenEpoch: number; readonly seq: number },
+  ) {
+    this.partition = partition
+    this.operation = operation
+    this.decode = decode
+    this.key = key
+    this.deadlineMs = deadlineMs
+    this.timeoutMs = timeoutMs
+    this.bytes = bytes
+    this.at = at
+    this.sizeBytes = sizeBytes
+    this.floorEra = seen.era
+    this.floorEpoch = seen.seenEpoch
+    this.floorSeq = seen.seq
+  }
+
+  get isWrite(): boolean {
+    return WRITES.has(this.operation)
+  }
+
+  /** What is known of a call that is given up now. */
+  get applied(): Applied {
+    return this.isWrite && (this.doubtful || this.link !== undefined) ? 'unknown' : 'no'
+  }
+
+  /** Fills in the map's number, which was not known when the call was written. */
+  setMap(map: number): void {
+    this.bytes[this.at + CALL_OFFSET.map] = map
+    this.bytes[this.at + CALL_OFFSET.map + 1] = map >>> 8
+  }
+
+  /** Copies the message to the end of a link's output, as the newest attempt. */
+  send(link: Link, ackUpTo: number, epoch: number): void {
+    const out = link.out
+    out.bytes(this.bytes, this.at, this.at + this.sizeBytes)
+    this.bytes = out.buffer
+    this.at = out.length - this.sizeBytes
+    this.link = link
+    const { bytes, at } = this
+    putU32(bytes, at + CALL_OFFSET.call, this.number)
+    putU32(bytes, at + CALL_OFFSET.ackUpTo, ackUpTo)
+    putU48(bytes, at + CALL_OFFSET.epoch, epoch)
+    // Only where an earlier attempt may have taken effect: an owner may treat a retry of a session that it does not
+    // know as expired, and a call that was refused is none.
+    if (this.doubtful && this.isWrite) bytes[at + CALL_OFFSET.flags]! |= FLAG_RETRY
+    link.wake()
+  }
+
+  /** The attempt under way will not be answered. */
+  lose(): void {
+    if (this.link === undefined) return
+    this.link = undefined
+    this.doubtful = true
+  }
+}

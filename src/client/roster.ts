@@ -1,0 +1,288 @@
+/**
+ * The members and the connections to them: one for each, opened when somebody needs it, and always at least one.
+ *
+ * While no member is connected, the roster goes on looking until it is closed: at the addresses of the last view, at
+ * those that `connect` was given, and at those that members announce through the control plane when they are asked.
+ */
+
+import type { Announcements } from '../control/control.ts'
+import { ByteReader, ByteWriter } from '../core/base/bytes.ts'
+import { GridError } from '../core/base/errors.ts'
+import { AnnouncementKind, readAnnouncement, writeAnnouncement } from '../core/wire/message.ts'
+import type { Hello, Link, LinkHandler, Transport } from '../transport/transport.ts'
+import { Peer } from './peer.ts'
+
+/** One attempt at one address may take this long, so that a dead address does not use up the whole deadline. */
+const ATTEMPT_MS = 2000
+/** How long to wait for the first answer to "who is there". */
+const ANSWER_MS = 300
+const PAUSE_FIRST_MS = 20
+const PAUSE_MAX_MS = 1000
+/** Addresses kept of those that were announced. */
+const FOUND_MAX = 256
+
+export interface RosterHandler {
+  onFrame(peer: Peer, link: Link, bytes: Buffer, start: number, end: number): void
+  onOpen(peer: Peer): void
+  onLost(peer: Peer, link: Link, reason: GridError | undefined): void
+}
+
+export interface RosterOptions {
+  readonly hello: Hello
+  readonly transport: Transport
+  readonly seeds: readonly string[]
+  readonly announcements: Announcements | undefined
+  readonly queueBytesMax: number
+  readonly nowMs: () => number
+}
+
+export class Roster {
+  readonly peers = new Map<string, Peer>()
+  readonly #options: RosterOptions
+  readonly #handler: RosterHandler
+  readonly #found = new Set<string>()
+  /** Links that are open, also those of members that a view has not named yet. */
+  #open = 0
+  #closed = false
+  #seeking: Promise<void> | undefined
+  #announcing: Promise<void> | undefined
+  readonly #naps = new Set<() => void>()
+
+  constructor(options: RosterOptions, handler: RosterHandler) {
+    this.#options = options
+    this.#handler = handler
+  }
+
+  get connected(): boolean {
+    return this.#open > 0
+  }
+
+  /** Some open link, for what any member can answer. */
+  anyLink(): Link | undefined {
+    for (const peer of this.peers.values()) if (peer.link !== undefined) return peer.link
+    return undefined
+  }
+
+  get(id: string): Peer | undefined {
+    return this.peers.get(id)
+  }
+
+  /** Makes the members of a new view known, and lets go of those that are no more. */
+  adopt(members: readonly { readonly id: string; readonly address: string; readonly name: string }[]): void {
+    const present = new Set(members.map((member) => member.id))
+    for (const member of members) {
+      const peer = this.#peer(member.id, member.address)
+      peer.address = member.address
+      peer.name = member.name
+      peer.listed = true
+    }
+    for (const peer of [...this.peers.values()]) {
+      if (present.has(peer.id)) continue
+      if (peer.link === undefined) this.peers.delete(peer.id)
+      // A member that is only about to join is the best that a client may have.
+      else if (peer.listed) peer.link.close()
+    }
+  }
+
+  /** Opens the link to a member unless it is open, being opened, or failed a moment ago. */
+  connect(peer: Peer): void {
+    const { nowMs } = this.#options
+    if (this.#closed || peer.link !== undefined || peer.connecting || nowMs() < peer.nextAttemptMs) return
+    peer.connecting = true
+    this.#attempt(peer.address).then(
+      (link) => {
+        peer.connecting = false
+        if (link.peer.id === peer.id) return
+        const error = `${peer.address} is now another member; ${peer.id} is gone`
+        peer.failed(new GridError('UNREACHABLE', error), nowMs(), Math.random())
+      },
+      (error) => peer.failed(error, nowMs(), Math.random()),
+    )
+  }
+
+  /** Resolves when some member is connected. Gives up at `deadlineMs`, or at once where no retry can help. */
+  async reach(deadlineMs: number): Promise<void> {
+    const { nowMs, announcements } = this.#options
+    const tried = new Map<string, GridError>()
+    let pauseMs = PAUSE_FIRST_MS
+    for (;;) {
+      if (await this.#tryAll(deadlineMs, tried)) return
+      if (announcements !== undefined) {
+        const known = this.#found.size
+        const failure = await this.#ask(announcements, deadlineMs)
+        if (failure !== undefined) tried.set('NATS', failure)
+        else tried.delete('NATS')
+        if (this.#found.size > known) continue
+      }
+      if (this.#closed) throw new GridError('CLOSED', 'the client has been closed')
+      const errors = [...tried.values()]
+      const wrong = errors.find(({ code }) => code === 'WRONG_CLUSTER' || code === 'PROTOCOL_VERSION')
+      if (wrong !== undefined && Number.isFinite(deadlineMs)) throw wrong
+      if (nowMs() + pauseMs >= deadlineMs) throw unreachable(tried)
+      await this.#nap(pauseMs)
+      pauseMs = Math.min(PAUSE_MAX_MS, pauseMs * 2)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const wake of this.#naps) wake()
+    for (const peer of this.peers.values()) peer.link?.close()
+    await this.#announcing?.catch(() => {})
+    await this.#options.announcements?.close()
+  }
+
+  async #tryAll(deadlineMs: number, tried: Map<string, GridError>): Promise<boolean> {
+    const addresses = new Set<string>()
+    for (const peer of this.peers.values()) addresses.add(peer.address)
+    for (const address of this.#options.seeds) addresses.add(address)
+    for (const address of this.#found) addresses.add(address)
+    for (const address of addresses) {
+      if (this.connected) return true
+      if (this.#closed) return false
+      const restMs = deadlineMs - this.#options.nowMs()
+      if (restMs <= 0 && tried.size > 0) return false
+      try {
+        await this.#attempt(address, Math.min(ATTEMPT_MS, Math.max(1, restMs)))
+        return true
+      } catch (error) {
+        tried.set(address, error as GridError)
+      }
+    }
+    return this.connected
+  }
+
+  /** Opens a link, which from then on belongs to whichever member answered. */
+  async #attempt(address: string, withinMs: number = ATTEMPT_MS): Promise<Link> {
+    const handler = this.#linkHandler()
+    const opening = this.#options.transport.connect(address, this.#options.hello, handler)
+    let timer: NodeJS.Timeout | undefined
+    let late = false
+    const timeout = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        late = true
+        reject(new GridError('UNREACHABLE', `${address}: no connection within ${Math.round(withinMs)} ms`))
+      }, withinMs)
+    })
+    opening.then(
+      (link) => {
+        if (late) link.close()
+      },
+      () => {},
+    )
+    try {
+      const link = await Promise.race([opening, timeout])
+      this.#opened(link, address)
+      return link
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #opened(link: Link, address: string): void {
+    if (link.closed) throw new GridError('UNREACHABLE', `${address}: closed at once`)
+    const peer = this.#peer(link.peer.id, address)
+    if (this.#closed || peer.link !== undefined) {
+      link.close()
+      return
+    }
+    this.#open++
+    peer.opened(link, this.#options.nowMs())
+    this.#handler.onOpen(peer)
+  }
+
+  #linkHandler(): LinkHandler {
+    // A frame may arrive before `connect` has resolved; the member's id says whose it is.
+    return {
+      onFrame: (link, bytes, start, end) => {
+        const peer = this.#peer(link.peer.id, link.remote)
+        peer.heardMs = this.#options.nowMs()
+        this.#handler.onFrame(peer, link, bytes, start, end)
+      },
+      onClose: (link, reason) => {
+        const peer = this.peers.get(link.peer.id)
+        if (peer?.link !== link) return
+        peer.link = undefined
+        peer.lastError = reason ?? new GridError('UNREACHABLE', `${peer.address}: the connection was closed`)
+        this.#open--
+        this.#handler.onLost(peer, link, reason)
+        if (this.#open === 0) this.#seek()
+      },
+    }
+  }
+
+  /** Goes on until some member is connected. */
+  #seek(): void {
+    if (this.#closed || this.#seeking !== undefined) return
+    this.#seeking = this.reach(Number.POSITIVE_INFINITY)
+      .catch(() => {}) // Closed meanwhile.
+      .then(() => {
+        this.#seeking = undefined
+        if (this.#open === 0) this.#seek()
+      })
+  }
+
+  #peer(id: string, address: string): Peer {
+    let peer = this.peers.get(id)
+    if (peer === undefined) {
+      peer = new Peer(id, address, '', this.#options.queueBytesMax)
+      this.peers.set(id, peer)
+    }
+    return peer
+  }
+
+  /** Asks all members where they are, and waits a moment for the first answers. */
+  async #ask(announcements: Announcements, deadlineMs: number): Promise<GridError | undefined> {
+    try {
+      this.#announcing ??= announcements.open((bytes) => this.#heard(bytes))
+      await this.#announcing
+    } catch (error) {
+      this.#announcing = undefined
+      return error as GridError
+    }
+    if (this.#closed) return undefined
+    const w = new ByteWriter(32)
+    writeAnnouncement(w, { kind: AnnouncementKind.who, id: '', address: '', info: new Uint8Array(0) })
+    announcements.announce(w.take())
+    await this.#nap(Math.min(ANSWER_MS, Math.max(1, deadlineMs - this.#options.nowMs())))
+    return undefined
+  }
+
+  #heard(bytes: Uint8Array): void {
+    try {
+      const { kind, address } = readAnnouncement(new ByteReader(bytes))
+      if (kind !== AnnouncementKind.member || address === '' || this.#found.has(address)) return
+      if (this.#found.size >= FOUND_MAX) this.#found.clear()
+      this.#found.add(address)
+      if (!this.connected) for (const wake of this.#naps) wake()
+    } catch {
+      // A hint that cannot be read is none.
+    }
+  }
+
+  #nap(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer)
+        this.#naps.delete(wake)
+        resolve()
+      }
+      const timer = setTimeout(wake, ms)
+      this.#naps.add(wake)
+    })
+  }
+}
+
+function unreachable(tried: ReadonlyMap<string, GridError>): GridError {
+  const nats = tried.get('NATS')
+  const members = [...tried].filter(([address]) => address !== 'NATS')
+  if (nats !== undefined && members.length === 0) return nats
+  const list = members.map(([address, error]) => `${address} (${reasonOf(error)})`).join(', ')
+  const also = nats === undefined ? '' : `; ${nats.message}`
+  const what = list === '' ? 'no member answered through NATS' : `no member can be reached: ${list}`
+  return new GridError('UNREACHABLE', what + also, { cause: members[0]?.[1] })
+}
+
+function reasonOf(error: GridError): string {
+  return error.message.replace(/^[A-Z_]+: /, '')
+}

@@ -1,0 +1,422 @@
+/**
+ * Sends each call to the owner of its partition, and sees it through.
+ *
+ * It knows the newest view, keeps a lane of calls for each partition, and tries a call again, in order and with the
+ * same number, until it is answered or its deadline passes: after `NOT_OWNER` (the reply names the new owner), a lost
+ * connection, an overloaded or unready owner. Making and ending calls is the business of calls.ts, connections that of
+ * roster.ts; here they meet what members say.
+ */
+
+import { assert } from '../core/base/assert.ts'
+import { ByteReader, getU24 } from '../core/base/bytes.ts'
+import { type Applied, GridError } from '../core/base/errors.ts'
+import type { Limits } from '../core/base/limits.ts'
+import {
+  beginMessage,
+  type ClientView,
+  type EventsHeader,
+  endMessage,
+  MessageType,
+  ReplyStatus,
+  ReplyView,
+  readError,
+  readEventsHeader,
+  readId,
+  readMapOpened,
+  readView,
+} from '../core/wire/message.ts'
+import type { Link } from '../transport/transport.ts'
+import { Calls, type CallsHandler } from './calls.ts'
+import { type ClientMetrics, zeroMetrics } from './client-metrics.ts'
+import { Lane } from './lane.ts'
+import { MapCatalog, type MapGate } from './map-catalog.ts'
+import type { Peer } from './peer.ts'
+import type { PendingCall } from './pending-call.ts'
+import { RetryClock } from './retry-clock.ts'
+import { Roster, type RosterHandler, type RosterOptions } from './roster.ts'
+
+/** Silence on a connection after which the member is asked whether it is there, and after which it is not. */
+const PROBE_MS = 2000
+const DEAD_MS = 4000
+/** A member that has not taken what was sent is looked at again after this time. */
+const FULL_RETRY_MS = 2
+const VIEW_REQUEST_MS = 100
+
+/** Refusals after which the same call is sent again. */
+const RETRIED: ReadonlySet<string> = new Set([
+  'NOT_OWNER',
+  'OVERLOADED',
+  'NO_LEASE',
+  'NOT_READY',
+  'NOT_ENOUGH_REPLICAS',
+])
+
+/** Takes the events of subscriptions. */
+export interface EventSink {
+  onEvents(link: Link, header: EventsHeader, reader: ByteReader): void
+  onEnd(link: Link, watch: number, partition: number, error: GridError): void
+  /** The owner of the partition, or the connection to it, has changed. */
+  onRoute(lane: Lane): void
+  onClosed(): void
+}
+
+export interface RouterHandler {
+  onView(view: ClientView, before: ClientView | undefined): void
+  onConnection(event: 'lost' | 'restored', peer: Peer, reason: GridError | undefined): void
+}
+
+export interface RouterOptions extends Omit<RosterOptions, 'queueBytesMax'> {
+  readonly limits: Limits
+  readonly timeoutMs: number
+}
+
+export class Router implements RosterHandler, CallsHandler {
+  readonly limits: Limits
+  readonly metrics: ClientMetrics = zeroMetrics()
+  readonly roster: Roster
+  readonly catalog: MapCatalog
+  readonly calls: Calls
+  /** By partition; empty until the first view. */
+  lanes: readonly Lane[] = []
+  view: ClientView | undefined
+  closed = false
+
+  readonly #handler: RouterHandler
+  readonly #nowMs: () => number
+  readonly #retries: RetryClock
+  readonly #reader = new ByteReader(Buffer.alloc(0))
+  readonly #reply = new ReplyView()
+  readonly #sinks = new Map<number, EventSink>()
+  #lastWatch = 0
+  #viewRequestedMs = Number.NEGATIVE_INFINITY
+  #wasConnected = false
+
+  constructor(options: RouterOptions, handler: RouterHandler) {
+    this.limits = options.limits
+    this.#nowMs = options.nowMs
+    this.#handler = handler
+    this.#retries = new RetryClock(options.nowMs, (lane) => this.pump(lane))
+    this.roster = new Roster({ ...options, queueBytesMax: options.limits.outputBytesMax >>> 3 }, this)
+    this.calls = new Calls(options, this.metrics, this)
+    this.catalog = new MapCatalog({
+      anyLink: () => this.roster.anyLink(),
+      nowMs: this.#nowMs,
+      release: (call) => this.calls.enqueue(this.lanes[call.partition]!, call),
+      giveUp: (call, error) => this.calls.giveUp(call, error),
+    })
+  }
+
+  // --- Sending what waits
+
+  hold(gate: MapGate, call: PendingCall): void {
+    this.catalog.hold(gate, call)
+  }
+
+  /** Sends what waits in a lane, or sees to it that somebody comes back to it. */
+  pump(lane: Lane): void {
+    if (!lane.hungry || lane.retryAtMs !== 0 || this.closed) return
+    const owner = lane.owner
+    if (owner?.link === undefined || owner.link.closed) {
+      if (owner !== undefined) this.roster.connect(owner)
+      this.requestView()
+      this.#retries.backOff(lane)
+      return
+    }
+    if (owner.full) owner.measure()
+    if (!owner.full) lane.flush(owner, owner.link)
+    if (lane.hungry && owner.full) this.#retries.after(lane, FULL_RETRY_MS)
+  }
+
+  get isWatching(): boolean {
+    return this.#sinks.size > 0
+  }
+
+  sweep(nowMs: number): void {
+    this.catalog.tick(nowMs, (call, gate) => {
+      const why = gate.refusal ?? new GridError('UNREACHABLE', `no member has opened map ${gate.name}`)
+      this.calls.timedOut(call, why)
+    })
+    for (const peer of this.roster.peers.values()) probe(peer, nowMs)
+  }
+
+  // --- Connections
+
+  onOpen(peer: Peer): void {
+    if (!this.#wasConnected) {
+      this.#wasConnected = true
+      this.#handler.onConnection('restored', peer, undefined)
+    }
+    for (const lane of this.lanes) if (lane.owner === peer) this.#routed(lane)
+    this.catalog.askAll()
+  }
+
+  onLost(peer: Peer, link: Link, reason: GridError | undefined): void {
+    if (this.closed) return
+    this.metrics.connectionsLost++
+    for (const lane of this.lanes) {
+      lane.lose(link)
+      this.pump(lane)
+      if (lane.owner === peer) this.#tellSinks(lane)
+    }
+    this.catalog.lost(link)
+    if (!this.roster.connected) {
+      this.#wasConnected = false
+      this.#handler.onConnection('lost', peer, reason)
+    } else this.requestView()
+  }
+
+  /** A lane has a new owner, or a new connection to it. */
+  #routed(lane: Lane): void {
+    lane.backoffMs = 0
+    this.#retries.release(lane)
+    this.pump(lane)
+    this.#tellSinks(lane)
+  }
+
+  #route(lane: Lane, owner: Peer | undefined): void {
+    if (lane.owner === owner) return
+    lane.owner = owner
+    lane.detach(owner?.link)
+    this.#routed(lane)
+  }
+
+  #tellSinks(lane: Lane): void {
+    if (this.#sinks.size > 0) for (const sink of new Set(this.#sinks.values())) sink.onRoute(lane)
+  }
+
+  /** Asks some member for the newest view; not more often than every 100 ms. */
+  requestView(): void {
+    const nowMs = this.#nowMs()
+    if (nowMs - this.#viewRequestedMs < VIEW_REQUEST_MS) return
+    const open = [...this.roster.peers.values()].filter(
+      (peer) => peer.link !== undefined && !peer.link.closed,
+    )
+    const link = open[Math.floor(Math.random() * open.length)]?.link
+    if (link === undefined) return
+    this.#viewRequestedMs = nowMs
+    writeViewRequest(link)
+  }
+
+  // --- What members say
+
+  onFrame(peer: Peer, link: Link, bytes: Buffer, start: number, end: number): void {
+    if (this.closed) return
+    const reader = this.#reader
+    let at = start
+    while (at < end) {
+      if (end - at < 4) throw new GridError('MALFORMED', 'a frame ends in the middle of a message')
+      const from = at + 4
+      at = from + getU24(bytes, at + 1)
+      if (at > end) throw new GridError('MALFORMED', 'a message is longer than its frame')
+      reader.reset(bytes, from, at)
+      const type = bytes[from - 4]!
+      if (type === MessageType.reply) this.#onReply(link, reader)
+      else this.#onMessage(peer, link, type, reader)
+    }
+    this.calls.pumpStirred()
+  }
+
+  #onMessage(peer: Peer, link: Link, type: number, reader: ByteReader): void {
+    switch (type) {
+      case MessageType.events: {
+        const header = readEventsHeader(reader)
+        this.#sinks.get(header.watch)?.onEvents(link, header, reader)
+        return
+      }
+      case MessageType.watchEnd: {
+        const watch = reader.u32()
+        const partition = reader.u16()
+        this.#sinks.get(watch)?.onEnd(link, watch, partition, readError(reader))
+        return
+      }
+      case MessageType.view:
+        this.#onView(readView(reader))
+        return
+      case MessageType.mapOpened: {
+        const { request, outcome } = readMapOpened(reader)
+        this.catalog.opened(request, outcome)
+        return
+      }
+      default:
+        throw new GridError('FORBIDDEN', `${peer.address} sent a client a message of type ${type}`)
+    }
+  }
+
+  #onReply(link: Link, reader: ByteReader): void {
+    const reply = this.#reply.read(reader)
+    const lane = this.lanes[reply.partition]
+    const call = lane?.find(reply.call)
+    if (lane === undefined || call === undefined) {
+      this.metrics.lateReplies++
+      return
+    }
+    if (reply.status === ReplyStatus.ok) this.#onResult(lane, call, reply)
+    else if (reply.status === ReplyStatus.notOwner) {
+      if (call.link === link) this.#onNotOwner(lane, call, reply.epoch, readId(reader))
+    } else this.#onError(lane, call, link, readError(reader))
+  }
+
+  #onResult(lane: Lane, call: PendingCall, reply: ReplyView): void {
+    const { era, epoch, seq } = reply
+    this.calls.settle(lane, call)
+    lane.backoffMs = 0
+    lane.refusal = undefined
+    if (isBefore(era, epoch, seq, call.floorEra, call.floorEpoch, call.floorSeq)) {
+      this.metrics.staleReplies++
+      const seen = `(${call.floorEra}, ${call.floorEpoch}, ${call.floorSeq})`
+      const what = `partition ${lane.partition} answered from (${era}, ${epoch}, ${seq}), before ${seen}`
+      call.reject(new GridError('INTERNAL', what))
+      return
+    }
+    if (isBefore(lane.era, lane.seenEpoch, lane.seq, era, epoch, seq)) {
+      lane.era = era
+      lane.seenEpoch = epoch
+      lane.seq = seq
+    }
+    let result: unknown
+    try {
+      result = call.decode(reply, call)
+    } catch (error) {
+      call.reject(error)
+      return
+    }
+    call.resolve(result)
+  }
+
+  #onError(lane: Lane, call: PendingCall, link: Link, error: GridError): void {
+    if (!RETRIED.has(error.code)) {
+      // An earlier attempt may have done what this one was refused.
+      const applied = call.doubtful && call.isWrite && error.applied === 'no' ? 'unknown' : error.applied
+      this.calls.settle(lane, call)
+      call.reject(applied === error.applied ? error : restated(error, applied))
+      return
+    }
+    if (call.link !== link) return // Of an attempt that another one has replaced.
+    if (error.applied !== 'no') call.doubtful = true
+    this.#refused(lane, call, error)
+    this.#retries.backOff(lane)
+  }
+
+  #onNotOwner(lane: Lane, call: PendingCall, epoch: number, ownerId: string): void {
+    const owner = ownerId === '' ? undefined : this.roster.get(ownerId)
+    this.#refused(lane, call, new GridError('NOT_OWNER', `partition ${lane.partition} has moved`))
+    if (owner === undefined) this.requestView()
+    if (epoch > lane.epoch || (epoch === lane.epoch && lane.owner === undefined)) {
+      lane.epoch = epoch
+      lane.owner = owner
+      lane.detach(owner?.link)
+      if (owner !== undefined) {
+        // Sent once the whole frame has been read, so that all its refusals go out in one go and in order.
+        this.#retries.release(lane)
+        this.calls.stir(lane)
+      }
+      this.#tellSinks(lane)
+    }
+    if (!this.calls.isStirred(lane)) this.#retries.backOff(lane)
+  }
+
+  #refused(lane: Lane, call: PendingCall, why: GridError): void {
+    this.metrics.retries++
+    lane.refused(call)
+    lane.refusal = why
+  }
+
+  // --- The view
+
+  #onView(view: ClientView): void {
+    const before = this.view
+    if (view.epochs.length === 0) return // The cluster is still forming; another view will come.
+    if (before === undefined) this.lanes = view.epochs.map((_, partition) => new Lane(partition, this.limits))
+    else if (before.clusterId !== view.clusterId || before.epochs.length !== view.epochs.length)
+      throw new GridError('WRONG_CLUSTER', 'the member belongs to another cluster of the same name')
+    const newer =
+      before === undefined || view.version > before.version || generation(view) > generation(before)
+    if (newer) {
+      this.view = view
+      this.roster.adopt(view.members)
+      for (const lane of this.lanes)
+        if (lane.owner !== undefined) this.#route(lane, this.roster.get(lane.owner.id))
+    }
+    for (const lane of this.lanes) {
+      const epoch = view.epochs[lane.partition]!
+      if (epoch < lane.epoch || (epoch === lane.epoch && !newer && lane.owner !== undefined)) continue
+      const member = view.members[view.owners[lane.partition]!]
+      const owner = member === undefined ? undefined : this.roster.get(member.id)
+      if (!newer && owner === undefined) continue
+      lane.epoch = epoch
+      this.#route(lane, owner)
+    }
+    if (newer) this.#handler.onView(view, before)
+  }
+
+  // --- Subscriptions
+
+  /** Registers a subscription under a new number. */
+  subscribe(sink: EventSink): number {
+    const watch = ++this.#lastWatch
+    this.#sinks.set(watch, sink)
+    this.calls.startSweeping()
+    return watch
+  }
+
+  unsubscribe(watch: number): void {
+    this.#sinks.delete(watch)
+  }
+
+  // --- The end
+
+  async close(): Promise<void> {
+    if (this.closed) return
+    this.closed = true
+    this.#retries.close()
+    this.calls.stopSweeping()
+    for (const lane of this.lanes) for (const call of lane.calls()) this.calls.giveUp(call, closedError(call))
+    this.catalog.close(new GridError('CLOSED', 'the client has been closed'))
+    for (const sink of new Set(this.#sinks.values())) sink.onClosed()
+    this.#sinks.clear()
+    await this.roster.close()
+    assert(this.calls.pending === 0, 'every call of a closed client is settled')
+  }
+}
+
+function isBefore(
+  era: number,
+  epoch: number,
+  seq: number,
+  floorEra: number,
+  floorEpoch: number,
+  floorSeq: number,
+): boolean {
+  if (era !== floorEra) return era < floorEra
+  return epoch !== floorEpoch ? epoch < floorEpoch : seq < floorSeq
+}
+
+/** The generation of the configuration log that a view was made in; it rises when the log was founded again. */
+function generation(view: ClientView): number {
+  let highest = 0
+  for (const epoch of view.epochs) if (epoch > highest) highest = epoch
+  return Math.floor(highest / 2 ** 32)
+}
+
+function writeViewRequest(link: Link): void {
+  endMessage(link.out, beginMessage(link.out, MessageType.viewRequest))
+  link.wake()
+}
+
+function restated(error: GridError, applied: Applied): GridError {
+  return new GridError(error.code, error.message.replace(`${error.code}: `, ''), { applied, cause: error })
+}
+
+function closedError(call: PendingCall): GridError {
+  return new GridError('CLOSED', 'the client was closed before the answer came', { applied: call.applied })
+}
+
+/** Asks a silent member for the view; one that does not answer that either is cut off. */
+function probe(peer: Peer, nowMs: number): void {
+  if (peer.link === undefined || nowMs - peer.heardMs < PROBE_MS) return
+  if (peer.probedMs <= peer.heardMs) {
+    peer.probedMs = nowMs
+    writeViewRequest(peer.link)
+  } else if (nowMs - peer.probedMs > DEAD_MS)
+    peer.link.close(new GridError('UNREACHABLE', `${peer.address}: silent for ${DEAD_MS} ms`))
+}
