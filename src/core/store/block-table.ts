@@ -11,7 +11,7 @@ import { assert } from '../base/assert.ts'
 import { GridError } from '../base/errors.ts'
 import { type Block, type BlockPool, blockBytesMax, blockBytesMin } from './block-pool.ts'
 import type { History } from './history.ts'
-import { bareBytesAt, expiresAtAt, type RecordView } from './record.ts'
+import { bareBytesAt, expiresAtAt, mapAt, type RecordView } from './record.ts'
 
 const NUMBER_MAX = (1 << 14) - 1
 const OFFSET_MASK = (1 << 17) - 1
@@ -155,6 +155,20 @@ export class BlockTable {
     this.liveBytes -= bytes
     if (!block.inTail) this.plainLive -= bytes
     return bytes
+  }
+
+  killAt(location: number): number {
+    return this.kill(this.blockOf(location), offsetOf(location))
+  }
+
+  /** No record of the map lives any more. */
+  killMap(map: number): void {
+    for (const block of this.blocks) {
+      if (block === undefined) continue
+      for (let at = block.nextLive(0); at >= 0; at = block.nextLive(at + 8)) {
+        if (mapAt(block.bytes, at) === map) this.kill(block, at)
+      }
+    }
   }
 
   /** Gives everything back to the pool, pins or not. */

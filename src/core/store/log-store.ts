@@ -284,15 +284,17 @@ export class LogStore implements HistoryKeeper {
   #kill(index: MapIndex, location: number): void {
     this.superseded = location
     if (location < 0) return
-    index.liveBytes -= this.#table.kill(this.#table.blockOf(location), offsetOf(location))
+    index.liveBytes -= this.#table.killAt(location)
   }
 
   #clear(map: number): void {
     const index = this.#maps[map]
     if (index === undefined) return
-    index.eachLocation((location) => {
-      this.#table.kill(this.#table.blockOf(location), offsetOf(location))
-    })
+    let entries = 0
+    for (const each of this.#maps) entries += each?.count ?? 0
+    // Walking the blocks in order is far cheaper an entry than jumping through the index, unless most are of other maps.
+    if (index.count * 4 >= entries) this.#table.killMap(map)
+    else index.eachLocation((location) => this.#table.killAt(location))
     index.clear()
     index.liveBytes = 0
   }
