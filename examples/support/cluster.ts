@@ -88,21 +88,19 @@ async function startProcesses({ members, backups, module }: ClusterOptions): Pro
   const storeDir = await mkdtemp(join(tmpdir(), 'actorgrid-quickstart-'))
   const nats: NatsServer = await startNatsServer({ storeDir })
   const alive = new Map<string, MemberProcess>()
-  const parents: ChildProcess[] = []
   let started = 0
   const start = async (): Promise<string> => {
     const name = `member-${++started}`
     const args = ['start', '--json', '--name', name, '--nats', nats.url, '--cluster', 'quickstart']
     args.push('--listen', '127.0.0.1:0', '--backups', String(backups), '--expect-members', String(members))
-    args.push('--modules', fileURLToPath(module), '--log-level', 'warn')
+    args.push('--modules', fileURLToPath(module), '--log-level', 'error')
     const parent = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
-    parents.push(parent)
     const { pid, address } = await readyLine(parent, name)
     alive.set(name, { parent, pid, address })
     return name
   }
   const close = async (): Promise<void> => {
-    await Promise.all(parents.map(end))
+    await Promise.all([...alive.values()].map(end))
     await nats.stop()
     await rm(storeDir, { recursive: true, force: true })
   }
@@ -139,12 +137,12 @@ function readyLine(parent: ChildProcess, name: string): Promise<ReadyLine> {
   })
 }
 
-/** Ends a member process without ceremony: one signal asks it to leave, the next one kills it. */
-function end(parent: ChildProcess): Promise<void> {
+/** Ends a member process without ceremony: nothing of it is to be kept. */
+function end({ parent, pid }: MemberProcess): Promise<void> {
   return new Promise((resolve) => {
     if (parent.exitCode !== null || parent.signalCode !== null) return resolve()
     parent.once('exit', () => resolve())
-    parent.kill('SIGTERM')
-    parent.kill('SIGINT')
+    process.kill(pid, 'SIGKILL')
+    parent.kill('SIGKILL')
   })
 }

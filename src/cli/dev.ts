@@ -15,8 +15,11 @@ import { GridError } from '../core/base/errors.ts'
 import type { Ready } from '../member/parent.ts'
 import { printTable } from './output.ts'
 
-/** How long members may take to leave before they are killed. */
-const LEAVE_MS = 5000
+/** `actorgrid start` and the member process below it, once that is known. */
+interface DevMember {
+  readonly parent: ChildProcess
+  pid: number | undefined
+}
 
 interface DevFlags {
   readonly members: string
@@ -44,7 +47,7 @@ async function run(flags: DevFlags): Promise<void> {
   })
   const storeDir = await mkdtemp(join(tmpdir(), 'actorgrid-dev-'))
   const nats = await startNatsServer({ storeDir })
-  const members: ChildProcess[] = []
+  const members: DevMember[] = []
   try {
     const names = Array.from({ length: count }, (_, i) => `dev-${i + 1}`)
     const ready = names.map((name) => startMemberProcess(name, nats.url, flags, members))
@@ -66,39 +69,41 @@ async function run(flags: DevFlags): Promise<void> {
 }
 
 /** Starts a member; resolves with what it says when it is ready. It notices the end of this process by itself. */
-function startMemberProcess(
-  name: string,
-  nats: string,
-  flags: DevFlags,
-  list: ChildProcess[],
-): Promise<Ready> {
+function startMemberProcess(name: string, nats: string, flags: DevFlags, list: DevMember[]): Promise<Ready> {
   const main = fileURLToPath(new URL('./main.js', import.meta.url))
   const args = ['start', '--json', '--name', name, '--nats', nats, '--listen', '127.0.0.1:0']
   args.push('--cluster', flags.cluster, '--backups', flags.backups, '--expect-members', flags.members)
-  args.push('--log-level', 'warn', ...(flags.modules ?? []).flatMap((file) => ['--modules', file]))
+  args.push('--log-level', 'error', ...(flags.modules ?? []).flatMap((file) => ['--modules', file]))
   // A process group of its own: a terminal's Ctrl-C is for this process, which then ends its members in order.
-  const child = spawn(process.execPath, [main, ...args], {
+  const parent = spawn(process.execPath, [main, ...args], {
     detached: true,
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
-  list.push(child)
+  const member: DevMember = { parent, pid: undefined }
+  list.push(member)
   return new Promise((resolve, reject) => {
-    createInterface({ input: child.stdout! }).once('line', (line) => resolve(JSON.parse(line) as Ready))
-    child.once('exit', (code) =>
+    createInterface({ input: parent.stdout! }).once('line', (line) => {
+      const ready = JSON.parse(line) as Ready
+      member.pid = ready.pid
+      resolve(ready)
+    })
+    parent.once('exit', (code) =>
       reject(new GridError('UNREACHABLE', `member ${name} ended with code ${code} before it was ready`)),
     )
   })
 }
 
-function endProcess(child: ChildProcess): Promise<void> {
+/** Ends a member at once: nothing of it is to be kept, and its NATS may be gone already. */
+function endProcess({ parent, pid }: DevMember): Promise<void> {
   return new Promise((resolve) => {
-    if (child.exitCode !== null || child.signalCode !== null) return resolve()
-    // The second signal makes the parent kill its member; the parent then ends too.
-    const timer = setTimeout(() => child.kill('SIGTERM'), LEAVE_MS)
-    child.once('exit', () => {
-      clearTimeout(timer)
-      resolve()
-    })
-    child.kill('SIGTERM')
+    if (parent.exitCode !== null || parent.signalCode !== null) return resolve()
+    parent.once('exit', () => resolve())
+    if (pid === undefined) {
+      parent.kill('SIGTERM')
+      parent.kill('SIGINT') // the second signal is the one that does not wait
+    } else {
+      process.kill(pid, 'SIGKILL')
+      parent.kill('SIGKILL')
+    }
   })
 }

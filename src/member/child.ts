@@ -2,13 +2,16 @@
  * The entry of a member process: starts the member that its parent asks for and obeys it (`parent.ts`).
  *
  * SIGINT is ignored, because a terminal sends it to the parent too, which decides; SIGTERM asks to leave, like the
- * parent's own order and like the parent's end.
+ * parent's own order and like the parent's end. A member that has not joined yet has nothing to hand over and ends.
  */
 
 import { GridError } from '../core/base/errors.ts'
 import { type Member, startMember } from './member.ts'
 import type { MemberSettings } from './options.ts'
 import type { FromChild, ToChild } from './parent.ts'
+
+/** How long a member whose parent is gone may take to leave. */
+const ORPHAN_MS = 60_000
 
 let member: Member | undefined
 let leaving = false
@@ -18,7 +21,10 @@ process.on('message', (message) => {
   if (order.type === 'start') void start(order.settings)
   else void leave()
 })
-process.on('disconnect', () => void leave())
+process.on('disconnect', () => {
+  setTimeout(() => process.exit(1), ORPHAN_MS)
+  void leave()
+})
 process.on('SIGTERM', () => void leave())
 process.on('SIGINT', () => {})
 
@@ -36,17 +42,13 @@ async function start(settings: MemberSettings): Promise<void> {
   void member.ended.then(() => {
     if (!leaving) end(undefined, 1)
   })
-  if (leaving) await leaveNow(member)
 }
 
 async function leave(): Promise<void> {
   if (leaving) return
   leaving = true
-  if (member !== undefined) await leaveNow(member)
-}
-
-async function leaveNow(started: Member): Promise<void> {
-  await started.leave()
+  if (member === undefined) return end(undefined, 1)
+  await member.leave()
   end({ type: 'left' }, 0)
 }
 

@@ -75,7 +75,7 @@ export async function runMemberProcess(options: ParentOptions): Promise<number> 
   try {
     const outcome = await lifeOf(child, settings, options.onReady)
     if (outcome.failure !== undefined) throw outcome.failure
-    if (!outcome.left) {
+    if (outcome.ready && !outcome.left) {
       const { nats, cluster } = settings
       await certified(options, { nats, cluster, incarnation, secret })
     }
@@ -86,6 +86,8 @@ export async function runMemberProcess(options: ParentOptions): Promise<number> 
 }
 
 interface Outcome {
+  /** It took part: without that nobody waits for a certificate. */
+  readonly ready: boolean
   readonly left: boolean
   readonly exitCode: number
   readonly failure: GridError | undefined
@@ -98,18 +100,21 @@ function lifeOf(
   onReady: (ready: Ready) => void,
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
+    let ready = false
     let left = false
     let failure: GridError | undefined
     child.on('message', (message) => {
       const said = message as FromChild
-      if (said.type === 'ready') onReady(said)
-      else if (said.type === 'left') left = true
+      if (said.type === 'ready') {
+        ready = true
+        onReady(said)
+      } else if (said.type === 'left') left = true
       else failure = new GridError(said.code, said.message)
     })
     child.on('error', reject)
     child.on('close', (code, signal) => {
       const exitCode = left ? 0 : (code ?? 128 + (signal === null ? 0 : constants.signals[signal]))
-      resolve({ left, exitCode, failure })
+      resolve({ ready, left, exitCode, failure })
     })
     tell(child, { type: 'start', settings })
   })
