@@ -112,7 +112,7 @@ export class Grid implements AsyncDisposable {
 
   /** The partition that entries of this key are in, in every map. @throws GridError `BAD_KEY` */
   partitionOf(key: Key): number {
-    return this.#router.partitionOfKey(key)
+    return this.#router.calls.partitionOfKey(key)
   }
 
   /** What happens to the cluster from now on. An iterator that is not read keeps the newest 1,024 events. */
