@@ -176,9 +176,10 @@ function watchRaised(statistics: GridMap<string, Airport>): Watching {
   let check: (() => void) | undefined
   const follow = async (): Promise<void> => {
     for await (const change of statistics.watch({ where: raised, initial: true })) {
-      if (change.type === 'snapshot' || change.type === 'put') airports.add(change.key)
-      else if (change.type === 'remove' || change.type === 'leave') airports.delete(change.key)
-      else for (const iata of airports) if (change.covers(iata)) airports.delete(iata)
+      if (change.type === 'clear' || change.type === 'reset') {
+        for (const iata of airports) if (change.covers(iata)) airports.delete(iata)
+      } else if (change.type === 'remove' || change.type === 'leave') airports.delete(change.key)
+      else airports.add(change.key)
       check?.()
     }
   }

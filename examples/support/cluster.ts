@@ -29,7 +29,7 @@ export interface ClusterOptions {
   readonly backups: number
   /** Module that defines processors, as an URL, and what it exports. */
   readonly module: string
-  readonly processors: readonly Processor[]
+  readonly processors: readonly Processor<never, never, never, unknown>[]
   /** Everything in this process, even where there is a nats-server. */
   readonly embedded: boolean
 }
