@@ -36,11 +36,12 @@ export interface Control {
    */
   open(handler: ControlHandler): Promise<void>
   /**
-   * Appends an entry if the log still ends at `expectedSeq`: a filter that saves noise, not a promise. `id` makes a
-   * resend harmless. Never reports back: whoever must know reads the log. A failed or lost append is silent; a
+   * Appends an entry. With `expectedSeq`, only if the log still ends there: a filter that saves noise, not a promise, and
+   * wrong for what is independent of other entries, since it would make them wait for each other. `id` makes a resend
+   * harmless. Never reports back: whoever must know reads the log. A failed or lost append is silent; a
    * refused one triggers a read, so that `onEntries` shows what came between.
    */
-  append(bytes: Uint8Array, id: string, expectedSeq: number): void
+  append(bytes: Uint8Array, id: string, expectedSeq: number | undefined): void
   /** Stores a checkpoint: the fold of everything up to and including entry `seq`. */
   checkpoint(bytes: Uint8Array, seq: number): void
   /** Asks for the entries after the last one seen, as a hint that there are some. */

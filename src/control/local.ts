@@ -58,11 +58,11 @@ export class LocalControlStore {
   }
 
   /** Stores an entry, and tells nobody: handles learn of it by `read()` or with the next one. */
-  append(bytes: Uint8Array, id: string, expectedSeq: number): 'stored' | 'duplicate' | 'refused' {
+  append(bytes: Uint8Array, id: string, expectedSeq: number | undefined): 'stored' | 'duplicate' | 'refused' {
     if (this.messages.some((message) => message.id === id)) return 'duplicate'
     const last =
       this.messages.findLast((message) => message.id !== undefined) ?? this.newestCheckpoint()?.covers
-    if ((last?.seq ?? 0) !== expectedSeq) return 'refused'
+    if (expectedSeq !== undefined && (last?.seq ?? 0) !== expectedSeq) return 'refused'
     this.push({ seq: this.lastSeq + 1, bytes: bytes.slice(), id, covers: undefined })
     return 'stored'
   }
@@ -198,7 +198,7 @@ export class LocalControl implements Control {
     })
   }
 
-  append(bytes: Uint8Array, id: string, expectedSeq: number): void {
+  append(bytes: Uint8Array, id: string, expectedSeq: number | undefined): void {
     this.mayWrite('append')
     const copy = bytes.slice()
     setImmediate(() => {

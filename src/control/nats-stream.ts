@@ -179,9 +179,12 @@ export class NatsStream {
     return entry === null ? covers < firstSeq : entry.timestamp === stamp
   }
 
-  /** Stores an entry if the newest one is at `expectedSeq`. Resolves with its place. */
-  async append(bytes: Uint8Array, id: string, expectedSeq: number): Promise<number> {
-    const expect = { streamName: this.name, lastSubjectSequence: expectedSeq }
+  /** Stores an entry, if the newest one is at `expectedSeq` where that is given. Resolves with its place. */
+  async append(bytes: Uint8Array, id: string, expectedSeq: number | undefined): Promise<number> {
+    const expect = {
+      streamName: this.name,
+      ...(expectedSeq === undefined ? {} : { lastSubjectSequence: expectedSeq }),
+    }
     const js = this.manager.jetstream()
     return (await js.publish(this.configSubject, bytes, { msgID: id, expect, timeout: REQUEST_TIMEOUT_MS }))
       .seq

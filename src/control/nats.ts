@@ -69,7 +69,7 @@ export class NatsControl implements Control {
     this.running = this.run(handler, link)
   }
 
-  append(bytes: Uint8Array, id: string, expectedSeq: number): void {
+  append(bytes: Uint8Array, id: string, expectedSeq: number | undefined): void {
     this.write('append', async ({ connection, stream, reader }) => {
       const seq = await stream.append(bytes, id, expectedSeq)
       connection.publish(this.appendedSubject, String(seq))

@@ -187,8 +187,12 @@ export class ConfigLog {
     }
   }
 
+  /**
+   * Appends without a condition on where the log ends: the fold judges every item by what it changes, and the members'
+   * changes after a death, each of its own partitions, must not refuse each other.
+   */
   #append(message: LogMessage): void {
-    this.#effects.append(encodeMessage(message), message.id, this.#folding.version)
+    this.#effects.append(encodeMessage(message), message.id, undefined)
   }
 
   // ---- the regular round
@@ -243,7 +247,8 @@ export class ConfigLog {
     const last = this.#asked.get(key)
     if (last !== undefined && now.monoMs - last < 2 * ANNOUNCE_MS) return
     this.#asked.set(key, now.monoMs)
-    this.#append(message)
+    // Here the filter does save noise: of several founders, all but the first are refused.
+    this.#effects.append(encodeMessage(message), message.id, this.#folding.version)
   }
 
   #checkBoot(now: Now): void {

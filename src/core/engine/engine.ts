@@ -137,10 +137,11 @@ export class Engine {
 
   /** The link on which this member sends to another is up. */
   peerUp(outlet: Outlet, now: Now): void {
-    this.#peers.set(outlet.id, outlet)
+    const { id } = outlet.peer
+    this.#peers.set(id, outlet)
     for (const { owner } of this.partitions) {
-      if (!owner?.log.peers.has(outlet.id)) continue
-      owner.linked(outlet.id)
+      if (!owner?.log.peers.has(id)) continue
+      owner.linked(id)
       owner.confirmations.restart()
     }
     this.#pulse.beat(now)
@@ -148,7 +149,7 @@ export class Engine {
   }
 
   peerDown(outlet: Outlet): void {
-    if (this.#peers.get(outlet.id) === outlet) this.#peers.delete(outlet.id)
+    if (this.#peers.get(outlet.peer.id) === outlet) this.#peers.delete(outlet.peer.id)
   }
 
   clientUp(client: Outlet): void {

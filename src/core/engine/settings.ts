@@ -44,7 +44,7 @@ export interface Settings {
 
 export interface Effects {
   /** Appends to the configuration log; the outcome is seen by reading. */
-  append(bytes: Uint8Array, id: string, expectedSeq: number): void
+  append(bytes: Uint8Array, id: string, expectedSeq: number | undefined): void
   checkpoint(bytes: Uint8Array, seq: number): void
   announce(bytes: Uint8Array): void
   /** From now on a link to this member is wanted. */

@@ -20,6 +20,8 @@ import type { Effects, Settings } from './settings.ts'
 const STAGGER_MS = 400
 /** A gap between two rounds above which this member stood still, and blames nobody else for the silence. */
 const STALL_MS = 500
+/** Between two rounds the monotonic clock and the wall clock may part by so much. */
+const CLOCKS_PART_MS = 200
 /** Handovers under way at a time: each stops its partition for the length of one proposal. */
 const HANDOVERS_MAX = 16
 
@@ -29,6 +31,7 @@ export class Steward {
   readonly #log: ConfigLog
   readonly #partitions: readonly Partition[]
   #tickMonoMs = Number.NEGATIVE_INFINITY
+  #tickWallMs = 0
   /** When this member last stood still: suspicion starts from there. */
   #stalledMonoMs = 0
   #rosterMonoMs = 0
@@ -58,8 +61,14 @@ export class Steward {
 
   tick(now: Now): void {
     const { view } = this.#log
-    if (now.monoMs - this.#tickMonoMs > STALL_MS) this.#stalled(now)
+    const passedMs = now.monoMs - this.#tickMonoMs
+    if (passedMs > STALL_MS) this.#stalled(now)
+    // The clocks disagree: the machine was suspended, or somebody set one. No lease can be trusted.
+    if (Math.abs(now.wallMs - this.#tickWallMs - passedMs) > CLOCKS_PART_MS) {
+      for (const { owner } of this.#partitions) owner?.log.dropLeases()
+    }
     this.#tickMonoMs = now.monoMs
+    this.#tickWallMs = now.wallMs
     if (!this.#log.founded) return
     if (view.dead.size > 0) this.#buryAll(view, now)
     for (const partition of this.#partitions) this.#round(partition, view, now)

@@ -124,7 +124,7 @@ export class CallHandler {
   /** Whether this call has taken effect before: then its answer is given again, and nothing else happens. */
   #repeated(): boolean {
     const { view, client, owner } = this
-    const session = owner.replica.sessions.find(client.id)
+    const session = owner.replica.sessions.find(client.peer.id)
     this.#session = session
     if (!session) {
       if ((view.flags & FLAG_RETRY) !== 0 && view.ackUpTo > 0) {
@@ -308,7 +308,7 @@ export class CallHandler {
     }
     const w = new ByteWriter(32)
     const number = sessions.nextNumber
-    writeSessionOpen(w, number, client.id)
+    writeSessionOpen(w, number, client.peer.id)
     const value = w.take()
     store.applyHead(
       store.append({
@@ -325,7 +325,7 @@ export class CallHandler {
         envelope: undefined,
       }),
     )
-    const session = sessions.open(number, client.id)
+    const session = sessions.open(number, client.peer.id)
     session.usedMonoMs = now.monoMs
     return session
   }

@@ -24,8 +24,8 @@ export interface Now {
 
 /** The sending end of a link to a member or a client. */
 export interface Outlet {
-  /** Incarnation of the member, or session of the client. */
-  readonly id: string
+  /** Who is at the other end: the incarnation of a member, or the session of a client. */
+  readonly peer: { readonly id: string }
   /** Whole messages are appended here. */
   readonly out: ByteWriter
   /** Bytes that the other side has not taken yet. */
