@@ -176,10 +176,18 @@ function watchRaised(statistics: GridMap<string, Airport>): Watching {
   let check: (() => void) | undefined
   const follow = async (): Promise<void> => {
     for await (const change of statistics.watch({ where: raised, initial: true })) {
-      if (change.type === 'clear' || change.type === 'reset') {
-        for (const iata of airports) if (change.covers(iata)) airports.delete(iata)
-      } else if (change.type === 'remove' || change.type === 'leave') airports.delete(change.key)
-      else airports.add(change.key)
+      switch (change.type) {
+        case 'snapshot':
+        case 'put':
+          airports.add(change.key)
+          break
+        case 'remove':
+        case 'leave':
+          airports.delete(change.key)
+          break
+        default: // every entry of a partition is gone, or not known any more
+          for (const iata of airports) if (change.covers(iata)) airports.delete(iata)
+      }
       check?.()
     }
   }
