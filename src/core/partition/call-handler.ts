@@ -16,11 +16,15 @@ import { hashBytes, partitionOf } from '../ring/hash.ts'
 import type { LogStore } from '../store/log-store.ts'
 import { type RecordInput, RecordKind, RecordView, RemoveCause } from '../store/record.ts'
 import { checkKey } from '../wire/key-check.ts'
-import { type CallView, FLAG_CONFIRMED, FLAG_RETRY, ReplyStatus, writeError } from '../wire/message.ts'
+import { CallView, FLAG_CONFIRMED, FLAG_RETRY, ReplyStatus, writeError } from '../wire/message.ts'
+import { decodeValue } from '../wire/value.ts'
+import type { Call } from './call.ts'
+import type { Confirmations } from './confirmation.ts'
 import type { Now, Outlet } from './context.ts'
+import type { Housekeeping } from './housekeeping.ts'
 import { operationTable } from './operation.ts'
-import type { Owner } from './owner.ts'
-import { QueryQueue } from './query-queue.ts'
+import type { Ownership } from './ownership.ts'
+import { Query } from './query-run.ts'
 import { type Position, sendRedirect, sendReply } from './reply-queue.ts'
 import { type Session, writeSessionOpen } from './session-table.ts'
 
@@ -28,11 +32,20 @@ import { type Session, writeSessionOpen } from './session-table.ts'
 const RESERVE = 0.05
 const EMPTY = Buffer.alloc(0)
 
-export class CallHandler {
-  readonly owner: Owner
+/** A query that waits for its turn as background work. */
+interface QueuedQuery {
+  readonly client: Outlet
+  readonly view: CallView
+  readonly query: Query
+}
+
+export class CallHandler implements Call {
+  readonly owner: Ownership
+  readonly housekeeping: Housekeeping
+  readonly #confirmations: Confirmations
   readonly store: LogStore
   readonly limits: Limits
-  readonly queries: QueryQueue
+  #queries: QueuedQuery[] = []
   /** The call at hand, valid during one turn. */
   view!: CallView
   client!: Outlet
@@ -73,11 +86,12 @@ export class CallHandler {
     envelope: undefined,
   }
 
-  constructor(owner: Owner) {
+  constructor(owner: Ownership, housekeeping: Housekeeping, confirmations: Confirmations) {
     this.owner = owner
+    this.housekeeping = housekeeping
+    this.#confirmations = confirmations
     this.store = owner.replica.store
     this.limits = owner.context.limits
-    this.queries = new QueryQueue(this)
   }
 
   handle(view: CallView, client: Outlet, now: Now): void {
@@ -100,11 +114,11 @@ export class CallHandler {
   }
 
   #admit(): void {
-    const { replies, confirmations, context } = this.owner
+    const { replies, context } = this.owner
     if (!context.mapConfig(this.view.map)) {
       throw new GridError('NOT_READY', `map ${this.view.map} is not yet known to this member`)
     }
-    const waiting = replies.size + confirmations.size + this.queries.size
+    const waiting = replies.size + this.#confirmations.size + this.#queries.length
     if (waiting < this.limits.waitingCallsMax) return
     throw new GridError(
       'OVERLOADED',
@@ -166,12 +180,8 @@ export class CallHandler {
     }
   }
 
-  // ---- what operations use
+  // ---- what operations use (call.ts says what each does)
 
-  /**
-   * Finds the entry of the call's key: true, and `found` is it, or false. Either way `dependsOn` is the record that made
-   * it so. An entry whose time has come is removed by a record first.
-   */
   lookup(): boolean {
     const { view, store, owner } = this
     const location = store.find(view.map, this.#hash, view.bytes, view.keyStart, view.keyEnd)
@@ -180,25 +190,23 @@ export class CallHandler {
       return false
     }
     const record = store.view(location, this.found)
-    if (owner.housekeeping.isDue(record, location, this.now)) {
+    if (this.housekeeping.isDue(record, location, this.now)) {
       this.#append(RecordKind.remove, RemoveCause.expired, EMPTY, 0, 0, 0, false)
       owner.lastRemovalSeq = store.head
       this.dependsOn = store.head
       owner.appended()
       return false
     }
-    owner.housekeeping.touched(view.map, location, this.now)
+    this.housekeeping.touched(view.map, location, this.now)
     this.dependsOn = record.seq
     return true
   }
 
-  /** Answers with `payload`. */
   read(dependsOn: number): void {
     const { payload } = this
     this.readBytes(dependsOn, payload.buffer, payload.start, payload.length)
   }
 
-  /** Answers with bytes that may be anyone's. */
   readBytes(dependsOn: number, bytes: Uint8Array, start: number, end: number): void {
     const { owner, view, now, client } = this
     const position = this.#position(this.store.head)
@@ -208,11 +216,10 @@ export class CallHandler {
       this.#answer(dependsOn, position, ReplyStatus.ok, bytes, start, end)
     } else {
       const payload = Uint8Array.prototype.slice.call(bytes, start, end)
-      owner.confirmations.add({ dependsOn, client, call: view.call, position, payload })
+      this.#confirmations.add({ dependsOn, client, call: view.call, position, payload })
     }
   }
 
-  /** Stores a value under the call's key and answers with `payload`. */
   put(bytes: Uint8Array, start: number, end: number, expiresAt: number): void {
     const { pool } = this.owner.context
     if (pool.usedBytes > pool.maxBytes * (1 - RESERVE)) {
@@ -222,19 +229,27 @@ export class CallHandler {
       )
     }
     const location = this.#write(RecordKind.put, bytes, start, end, expiresAt)
-    this.owner.housekeeping.stored(this.view.map, location, this.now)
+    this.housekeeping.stored(this.view.map, location, this.now)
   }
 
-  /** Removes the call's key and answers with `payload`. */
   remove(): void {
     this.#write(RecordKind.remove, EMPTY, 0, 0, 0)
     this.owner.lastRemovalSeq = this.store.head
   }
 
-  /** Removes every entry of the map in this partition and answers with `payload`. */
   clear(): void {
     this.#write(RecordKind.clear, EMPTY, 0, 0, 0)
     this.owner.lastRemovalSeq = this.store.head
+  }
+
+  query(): void {
+    const { view, client, argument, limits, owner } = this
+    const query = new Query(decodeValue(argument.bytes, argument.offset, argument.end, limits), limits)
+    // The frame's memory is used again after this turn; of the call only these fields are needed later.
+    const kept = new CallView()
+    Object.assign(kept, { partition: view.partition, call: view.call, flags: view.flags, map: view.map })
+    this.#queries.push({ client, view: kept, query })
+    owner.context.workLater(owner.partition)
   }
 
   #write(kind: RecordKind, bytes: Uint8Array, start: number, end: number, expiresAt: number): number {
@@ -342,13 +357,30 @@ export class CallHandler {
 
   /** The ownership is over: calls that have not been carried out go to the new owner. */
   abandon(position: Position, owner: string): void {
-    this.queries.abandon((client, call) => {
-      sendRedirect(client, this.owner.partition, call, position, owner, false)
-    })
+    for (const { client, view } of this.#queries) {
+      sendRedirect(client, this.owner.partition, view.call, position, owner, false)
+    }
+    this.#queries = []
   }
 
+  /** Runs the oldest query; true when there are more. */
   work(now: Now): boolean {
+    const queued = this.#queries.shift()
+    if (queued && !queued.client.closed) this.#runQuery(queued, now)
+    return this.#queries.length > 0
+  }
+
+  #runQuery({ client, view, query }: QueuedQuery, now: Now): void {
+    this.view = view
+    this.client = client
     this.now = now
-    return this.queries.work()
+    this.payload.clear()
+    try {
+      query.run(this.store, view.map, (record) => this.housekeeping.isExpired(record, now), this.payload)
+      this.read(this.store.head)
+    } catch (error) {
+      if (!(error instanceof GridError)) throw error
+      this.fail(client, view.call, error)
+    }
   }
 }

@@ -10,7 +10,7 @@ import type { MemberId } from '../membership/config.ts'
 import { MessageType } from '../wire/message.ts'
 import { writeBeacon } from '../wire/peer-message.ts'
 import type { Outlet } from './context.ts'
-import type { Owner } from './owner.ts'
+import type { Ownership } from './ownership.ts'
 import { type Position, sendRedirect } from './reply-queue.ts'
 
 interface HeldRead {
@@ -22,7 +22,7 @@ interface HeldRead {
 }
 
 export class Confirmations {
-  readonly #owner: Owner
+  readonly #owner: Ownership
   #round = 0
   /** Who has yet to answer the round under way. */
   #missing = new Set<MemberId>()
@@ -30,7 +30,7 @@ export class Confirmations {
   #covered: HeldRead[] = []
   #next: HeldRead[] = []
 
-  constructor(owner: Owner) {
+  constructor(owner: Ownership) {
     this.#owner = owner
   }
 

@@ -13,7 +13,7 @@ import { ByteWriter } from '../base/bytes.ts'
 import type { EvictionConfig, MapConfig } from '../membership/config.ts'
 import { type RecordInput, RecordKind, type RecordView, RemoveCause } from '../store/record.ts'
 import type { Now } from './context.ts'
-import type { Owner } from './owner.ts'
+import type { Ownership } from './ownership.ts'
 
 /** Entries drawn for each eviction. */
 const SAMPLE = 8
@@ -35,12 +35,12 @@ interface Policy {
 }
 
 export class Housekeeping {
-  readonly #owner: Owner
+  readonly #owner: Ownership
   readonly #policies = new Map<number, Policy>()
   #sessionsMonoMs = 0
   readonly #due: Uint8Array[] = []
 
-  constructor(owner: Owner) {
+  constructor(owner: Ownership) {
     this.#owner = owner
   }
 

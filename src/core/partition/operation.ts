@@ -13,7 +13,7 @@ import type { RecordView } from '../store/record.ts'
 import { Operation, TTL_DEFAULT, TTL_NONE } from '../wire/message.ts'
 import { decodeTrusted, decodeValue, encodeValue } from '../wire/value.ts'
 import { checkValue } from '../wire/value-check.ts'
-import type { CallHandler } from './call-handler.ts'
+import type { Call } from './call.ts'
 import { type Effect, runProcessor } from './processor-run.ts'
 
 interface OperationRow {
@@ -21,15 +21,15 @@ interface OperationRow {
   readonly keyed: boolean
   /** It may change something, so that a repetition must be recognised. */
   readonly writes: boolean
-  readonly run: (call: CallHandler) => void
+  readonly run: (call: Call) => void
 }
 
-function get(call: CallHandler): void {
+function get(call: Call): void {
   if (!call.lookup()) call.read(call.dependsOn)
   else call.readBytes(call.dependsOn, call.found.bytes, call.found.valueStart, call.found.valueEnd)
 }
 
-function getEntry(call: CallHandler): void {
+function getEntry(call: Call): void {
   if (call.lookup()) {
     const { found, payload } = call
     payload.u48(found.expiresAt)
@@ -39,19 +39,19 @@ function getEntry(call: CallHandler): void {
   call.read(call.dependsOn)
 }
 
-function has(call: CallHandler): void {
+function has(call: Call): void {
   call.payload.u8(call.lookup() ? 1 : 0)
   call.read(call.dependsOn)
 }
 
-function put(call: CallHandler): void {
+function put(call: Call): void {
   const { argument } = call
   const expiresAt = expiryOf(call, argument.u48())
   checkNewValue(call)
   call.put(argument.bytes, argument.offset, argument.end, expiresAt)
 }
 
-function putIfAbsent(call: CallHandler): void {
+function putIfAbsent(call: Call): void {
   const { argument } = call
   const expiresAt = expiryOf(call, argument.u48())
   checkNewValue(call)
@@ -61,7 +61,7 @@ function putIfAbsent(call: CallHandler): void {
   else call.put(argument.bytes, argument.offset, argument.end, expiresAt)
 }
 
-function replace(call: CallHandler): void {
+function replace(call: Call): void {
   const { argument } = call
   const ttlMs = argument.u48()
   const version = readVersion(call)
@@ -76,7 +76,7 @@ function replace(call: CallHandler): void {
   call.put(argument.bytes, argument.offset, argument.end, expiresAt)
 }
 
-function remove(call: CallHandler): void {
+function remove(call: Call): void {
   const version = readVersion(call)
   const fits = call.lookup() && isVersion(call, version)
   call.payload.u8(fits ? 1 : 0)
@@ -84,7 +84,7 @@ function remove(call: CallHandler): void {
   else call.read(call.dependsOn)
 }
 
-function update(call: CallHandler): void {
+function update(call: Call): void {
   const { argument, found, limits, payload } = call
   const document = decodeValue(argument.bytes, argument.offset, argument.end, limits)
   const change = checkUpdate(document, limits)
@@ -97,7 +97,7 @@ function update(call: CallHandler): void {
   call.put(value.buffer, value.start, value.length, expiresAt)
 }
 
-function invoke(call: CallHandler): void {
+function invoke(call: Call): void {
   const { argument, found, limits, payload, owner, view } = call
   const name = argument.text()
   const where = readFilter(call)
@@ -124,7 +124,7 @@ function invoke(call: CallHandler): void {
   finish(call, name, effect, exists)
 }
 
-function finish(call: CallHandler, name: string, effect: Effect, exists: boolean): void {
+function finish(call: Call, name: string, effect: Effect, exists: boolean): void {
   const { found } = call
   if (effect.kind === 'set') {
     const value = encodeNew(call, effect.value, 'PROCESSOR_FAILED', name)
@@ -135,12 +135,12 @@ function finish(call: CallHandler, name: string, effect: Effect, exists: boolean
   else call.read(call.dependsOn)
 }
 
-function size(call: CallHandler): void {
+function size(call: Call): void {
   call.payload.u48(call.store.count(call.view.map))
   call.read(call.store.head)
 }
 
-function clear(call: CallHandler): void {
+function clear(call: Call): void {
   const count = call.store.count(call.view.map)
   call.payload.u48(count)
   if (count > 0) call.clear()
@@ -150,8 +150,8 @@ function clear(call: CallHandler): void {
 /** Bytes after which a page ends early. */
 const PAGE_BYTES = 256 * 1024
 
-function page(call: CallHandler): void {
-  const { argument, payload, store, limits, owner, now, view } = call
+function page(call: Call): void {
+  const { argument, payload, store, limits, housekeeping, now, view } = call
   const withValues = argument.u8() === 1
   let from = argument.u32()
   const wanted = Math.min(argument.u16(), limits.pageRowsMax)
@@ -162,7 +162,7 @@ function page(call: CallHandler): void {
   payload.u32(0)
   let count = 0
   const visit = (record: RecordView): void => {
-    if (owner.housekeeping.isExpired(record, now)) return
+    if (housekeeping.isExpired(record, now)) return
     if (where !== RowFilter.all && !where.matches(record.bytes, record.valueStart, record.valueEnd)) return
     count++
     payload.u16(record.keyEnd - record.keyStart)
@@ -182,23 +182,23 @@ function page(call: CallHandler): void {
   call.read(store.head)
 }
 
-function query(call: CallHandler): void {
-  call.queries.add()
+function query(call: Call): void {
+  call.query()
 }
 
 // ---- shared by operations
 
-function checkNewValue(call: CallHandler): void {
+function checkNewValue(call: Call): void {
   const { argument, limits } = call
   checkValue(argument.bytes, argument.offset, argument.end, limits)
 }
 
 function encodeNew(
-  call: CallHandler,
+  call: Call,
   value: unknown,
   code: 'BAD_UPDATE' | 'PROCESSOR_FAILED',
   name = 'update',
-): CallHandler['value'] {
+): Call['value'] {
   call.value.clear()
   try {
     encodeValue(call.value, value, call.limits)
@@ -214,15 +214,15 @@ function failed(name: string, what: string, error: unknown): GridError {
   return new GridError('PROCESSOR_FAILED', `'${name}': ${what}: ${reason}`, { cause: error })
 }
 
-function readFilter(call: CallHandler): RowFilter {
+function readFilter(call: Call): RowFilter {
   const bytes = call.argument.block()
   if (bytes.length === 0) return RowFilter.all
   return compileFilter(decodeValue(bytes, 0, bytes.length, call.limits), call.limits)
 }
 
-function expiryOf(call: CallHandler, ttlMs: number): number {
+function expiryOf(call: Call, ttlMs: number): number {
   if (ttlMs === TTL_NONE) return 0
-  const ttl = ttlMs === TTL_DEFAULT ? call.owner.housekeeping.ttlMs(call.view.map) : ttlMs
+  const ttl = ttlMs === TTL_DEFAULT ? call.housekeeping.ttlMs(call.view.map) : ttlMs
   return ttl === 0 ? 0 : Math.min(call.now.wallMs + ttl, TTL_NONE)
 }
 
@@ -231,7 +231,7 @@ interface WantedVersion {
   readonly seq: number
 }
 
-function readVersion(call: CallHandler): WantedVersion | undefined {
+function readVersion(call: Call): WantedVersion | undefined {
   const { argument } = call
   const given = argument.u8() === 1
   const era = argument.u16()
@@ -239,7 +239,7 @@ function readVersion(call: CallHandler): WantedVersion | undefined {
   return given ? { era, seq } : undefined
 }
 
-function isVersion(call: CallHandler, version: WantedVersion | undefined): boolean {
+function isVersion(call: Call, version: WantedVersion | undefined): boolean {
   if (!version) return true
   return call.found.seq === version.seq && call.owner.config.era === version.era
 }

@@ -18,6 +18,7 @@ import { CallHandler } from './call-handler.ts'
 import { Confirmations } from './confirmation.ts'
 import type { Context, Now, Outlet } from './context.ts'
 import { Housekeeping } from './housekeeping.ts'
+import type { Ownership } from './ownership.ts'
 import type { Replica } from './replica.ts'
 import { ReplyQueue, sendRedirect } from './reply-queue.ts'
 import { Watchers } from './watcher.ts'
@@ -29,7 +30,7 @@ const QUEUED_BYTES = 8 * 1024 * 1024
 /** A replica that holds less than it was sent for so long is sent it again. */
 const RESEND_MS = 1000
 
-export class Owner {
+export class Owner implements Ownership {
   readonly partition: number
   readonly context: Context
   readonly replica: Replica
@@ -85,7 +86,7 @@ export class Owner {
     this.confirmations = new Confirmations(this)
     this.watchers = new Watchers(this)
     this.housekeeping = new Housekeeping(this)
-    this.#calls = new CallHandler(this)
+    this.#calls = new CallHandler(this, this.housekeeping, this.confirmations)
     this.#begin()
     this.advance()
     context.flushLater(partition)

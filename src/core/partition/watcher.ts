@@ -29,7 +29,7 @@ import {
 } from '../wire/message.ts'
 import { decodeValue } from '../wire/value.ts'
 import type { Outlet } from './context.ts'
-import type { Owner } from './owner.ts'
+import type { Ownership } from './ownership.ts'
 
 /** Events, and about as many bytes, in one message. */
 const BATCH_EVENTS = 512
@@ -47,7 +47,7 @@ type Phase = 'new' | 'rows' | 'settling' | 'stream'
 export class Watcher {
   readonly client: Outlet
   readonly watch: number
-  readonly #owner: Owner
+  readonly #owner: Ownership
   readonly #map: number
   readonly #filter: RowFilter
   #initialWanted: boolean
@@ -68,7 +68,7 @@ export class Watcher {
   #mark = 0
   #count = 0
 
-  constructor(owner: Owner, client: Outlet, request: Watch) {
+  constructor(owner: Ownership, client: Outlet, request: Watch) {
     const { limits } = owner.context
     const { where } = request
     this.#owner = owner
@@ -261,10 +261,10 @@ export class Watcher {
 
 /** All subscriptions to one partition, at its owner. */
 export class Watchers {
-  readonly #owner: Owner
+  readonly #owner: Ownership
   #watchers: Watcher[] = []
 
-  constructor(owner: Owner) {
+  constructor(owner: Ownership) {
     this.#owner = owner
   }
 
