@@ -14,16 +14,19 @@ export function auditBlocks(table: BlockTable): void {
   let liveBytes = 0
   let plainUsed = 0
   let plainLive = 0
+  let count = 0
   for (const [number, block] of table.blocks.entries()) {
     if (block === undefined) continue
     assert(block.number === number, 'audit: a block has the wrong number')
     assert(countLive(block) === block.liveBytes, 'audit: live bytes of a block')
+    count++
     totalBytes += block.footprintBytes
     liveBytes += block.liveBytes
     if (block.inTail) continue
     plainUsed += block.used
     plainLive += block.liveBytes
   }
+  assert(count + table.freeNumbers.length === table.blocks.length - 1, 'audit: a block number was lost')
   assert(totalBytes === table.totalBytes, 'audit: total bytes')
   assert(liveBytes === table.liveBytes, 'audit: live bytes')
   assert(plainUsed === table.plainUsed && plainLive === table.plainLive, 'audit: bytes of plain blocks')

@@ -47,7 +47,8 @@ export class BlockTable {
   /** Plain block that takes the next copy. */
   survivor: Block | undefined = undefined
   readonly #history: History
-  readonly #freeNumbers: number[] = []
+  /** Numbers that blocks have had. */
+  readonly freeNumbers: number[] = []
 
   constructor(pool: BlockPool, history: History) {
     this.pool = pool
@@ -68,13 +69,13 @@ export class BlockTable {
 
   /** A new block with room for a record of `count` bytes. Throws `STORE_FULL`; history goes first. */
   open(count: number, urgent: boolean): Block {
-    if (this.#freeNumbers.length === 0 && this.blocks.length > NUMBER_MAX) {
+    if (this.freeNumbers.length === 0 && this.blocks.length > NUMBER_MAX) {
       throw new GridError('STORE_FULL', `a partition has ${NUMBER_MAX} blocks`)
     }
     const capacity = this.#capacityFor(count)
     while (!this.pool.canAllocate(capacity, urgent)) if (!this.#history.dropOldest()) break
     const block = this.pool.allocate(capacity, urgent, Math.max(count, capacity / 4))
-    block.number = this.#freeNumbers.pop() ?? this.blocks.length
+    block.number = this.freeNumbers.pop() ?? this.blocks.length
     this.blocks[block.number] = block
     this.bytes[block.number] = block.bytes
     this.totalBytes += block.footprintBytes
@@ -100,9 +101,8 @@ export class BlockTable {
     assert(block.liveBytes === 0, 'a block with live records was freed')
     this.blocks[block.number] = undefined
     this.bytes[block.number] = undefined
-    this.#freeNumbers.push(block.number)
+    this.freeNumbers.push(block.number)
     this.totalBytes -= block.footprintBytes
-    if (this.survivor === block) this.survivor = undefined
     this.pool.release(block)
   }
 
@@ -176,7 +176,7 @@ export class BlockTable {
     for (const block of this.blocks) if (block !== undefined) this.pool.release(block)
     this.blocks.length = 1
     this.bytes.length = 1
-    this.#freeNumbers.length = 0
+    this.freeNumbers.length = 0
     this.totalBytes = 0
     this.liveBytes = 0
     this.plainUsed = 0

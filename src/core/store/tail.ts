@@ -25,7 +25,6 @@ export class Tail {
   ordinal = 0
   offset = 0
   readonly #seqs = new Float64Array(POSITIONS).fill(Infinity)
-  readonly #ordinals = new Float64Array(POSITIONS)
   readonly #offsets = new Float64Array(POSITIONS)
   #turn = 0
 
@@ -78,7 +77,8 @@ export class Tail {
     let at = 0
     let atSeq = block.firstSeq
     for (let i = 0; i < POSITIONS; i++) {
-      if (this.#ordinals[i] === ordinal && this.#seqs[i]! <= seq && this.#seqs[i]! > atSeq) {
+      // Between the first seq of this block and the one sought, so it is a position in this block.
+      if (this.#seqs[i]! <= seq && this.#seqs[i]! > atSeq) {
         at = this.#offsets[i]!
         atSeq = this.#seqs[i]!
       }
@@ -105,7 +105,7 @@ export class Tail {
   }
 
   /** Remembers where `seq` begins, in place of the position that the reader came from. */
-  #remember(fromSeq: number, seq: number, ordinal: number, offset: number): void {
+  #remember(fromSeq: number, seq: number, offset: number): void {
     let place = -1
     for (let i = 0; i < POSITIONS; i++) {
       if (this.#seqs[i] === seq) return
@@ -116,7 +116,6 @@ export class Tail {
       this.#turn = (this.#turn + 1) % POSITIONS
     }
     this.#seqs[place] = seq
-    this.#ordinals[place] = ordinal
     this.#offsets[place] = offset
   }
 
@@ -144,7 +143,7 @@ export class Tail {
       writer.bytes(block.bytes, start, end)
       left -= end - start
       if (end < block.used || seq > lastSeq || left <= 0 || ordinal + 1 === this.nextOrdinal) {
-        this.#remember(fromSeq, seq, ordinal, end)
+        this.#remember(fromSeq, seq, end)
         return seq - 1
       }
       ordinal++
@@ -168,7 +167,7 @@ export class Tail {
       more = visit(view.at(block.bytes, offset))
       offset += count
     }
-    this.#remember(fromSeq, seq, ordinal, offset)
+    this.#remember(fromSeq, seq, offset)
     return seq - 1
   }
 

@@ -165,6 +165,8 @@ describe('MapIndex', () => {
     }
     expect(worst).toBeLessThan(14.5)
     expect(sum / 40_000).toBeLessThan(12.5)
+    for (let i = 101; i <= 40_000; i++) bench.remove(String(i))
+    expect(bench.index.tableBytes).toBeLessThan(100 * 8 * 12)
   })
 
   it('keeps access times with their entries through growth, moves and removal', () => {

@@ -150,6 +150,59 @@ describe('LogStore', () => {
     auditStore(store)
   })
 
+  it('keeps what is not applied yet, whatever is released', () => {
+    const store = storeOf({ historyBytes: 0 })
+    fill(store, 10)
+    for (let i = 0; i < 1000; i++) store.append(inputOf({ map: 1, key: `x-${i}`, value: 'v'.repeat(100) }))
+    store.release(2000)
+    expect(store.tailFirst).toBe(1)
+    store.applyTo(1010)
+    expect(store.count(1)).toBe(1010)
+    store.release(2000)
+    expect(store.tailFirst).toBeGreaterThan(800)
+    auditStore(store)
+  })
+
+  it('does not append to a block that is history already', () => {
+    const history = new History({ maxBytes: MIB })
+    const store = storeOf({ history })
+    let block = 0
+    for (;;) {
+      const location = store.append(inputOf({ map: 1, key: 'k', value: 'v'.repeat(500) }))
+      if (block !== 0 && location >>> 17 !== block) break
+      block = location >>> 17
+      store.applyHead(location)
+    }
+    const last = store.applied
+    store.release(last + 1)
+    expect(history.usedBytes).toBeGreaterThan(0)
+    store.truncate(last)
+    write(store, { key: 'small' })
+    expect(history.dropOldest()).toBe(true)
+    expect(history.dropOldest()).toBe(false)
+    expect([store.tailFirst, store.head]).toEqual([last + 1, last + 1])
+    auditStore(store)
+  })
+
+  it('compacts the block that copies go to as well', () => {
+    const owner = storeOf()
+    fill(owner, 80)
+    const writer = new ByteWriter()
+    const scan = owner.openScan()
+    scan.next(100, (record) => owner.copyLive(record, writer))
+    scan.close()
+    const learner = storeOf({ historyBytes: 0 })
+    learner.install(writer.buffer, 0, writer.length)
+    learner.startAt(80)
+    for (let i = 0; i < 70; i++) write(learner, { kind: RecordKind.remove, key: `key-${i}` })
+    let steps = 0
+    while (learner.compactStep(3)) expect(steps++).toBeLessThan(5)
+    expect(learner.garbageRatio).toBe(0)
+    expect(learner.count(1)).toBe(10)
+    for (let i = 70; i < 80; i++) expect(has(learner, `key-${i}`)).toBe(true)
+    auditStore(learner)
+  })
+
   it('gives up history before it refuses to write', () => {
     const pool = new BlockPool({ maxBytes: MIB })
     const store = storeOf({ pool, history: new History({ maxBytes: 10 * MIB }) })
