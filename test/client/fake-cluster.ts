@@ -106,9 +106,9 @@ export class FakeCluster {
     }))
   }
 
-  async add(): Promise<FakeMember> {
+  async add(address?: string): Promise<FakeMember> {
     const member = new FakeMember(this, `m${this.members.length + 1}`)
-    await member.listen()
+    await member.listen('test', address)
     this.members.push(member)
     for (const [p, partition] of this.partitions.entries())
       if (p % this.members.length === this.members.length - 1) partition.owner = member
@@ -192,9 +192,9 @@ export class FakeMember {
     this.name = name
   }
 
-  async listen(cluster = 'test'): Promise<void> {
+  async listen(cluster = 'test', address = '127.0.0.1:0'): Promise<void> {
     const hello = { role: 'member', cluster, id: this.id } as const
-    this.#listener = await this.#cluster.transport().listen('127.0.0.1:0', hello, (link) => {
+    this.#listener = await this.#cluster.transport().listen(address, hello, (link) => {
       this.links.add(link)
       this.sessions.add(link.peer.id)
       this.accepted++

@@ -1,0 +1,392 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { connect } from '../../src/client/connect.ts'
+import type { Grid } from '../../src/client/grid.ts'
+import type { GridMap } from '../../src/client/grid-map.ts'
+import { GridError } from '../../src/core/base/errors.ts'
+import { defaultLimits } from '../../src/core/base/limits.ts'
+import { FLAG_RETRY, Operation, ReplyStatus } from '../../src/core/wire/message.ts'
+import { LoopbackNetwork } from '../../src/transport/loopback.ts'
+import { FakeCluster, type SeenCall } from './fake-cluster.ts'
+
+let network: LoopbackNetwork
+let cluster: FakeCluster
+let grid: Grid
+let map: GridMap<string, number>
+
+beforeEach(async () => {
+  network = new LoopbackNetwork({ limits: defaultLimits })
+  cluster = new FakeCluster(() => network.transport())
+  await cluster.add()
+  await cluster.add()
+  grid = await open()
+  map = grid.map<string, number>('m')
+  for (let p = 0; p < 4; p++) await map.put(cluster.keyIn(p), 0)
+  cluster.calls.length = 0
+})
+
+afterEach(async () => {
+  expect(grid.metrics.staleReplies).toBe(0)
+  await grid.close()
+  await cluster.close()
+})
+
+function open(limits = {}): Promise<Grid> {
+  const members = [cluster.members[0]!.address]
+  return connect({ cluster: 'test', members, transport: network.transport(), limits })
+}
+
+/** The calls on one partition, as the members saw them. */
+function seen(partition: number): SeenCall[] {
+  return cluster.calls.filter((call) => call.partition === partition)
+}
+
+const numbers = (calls: readonly SeenCall[]): number[] => calls.map(({ call }) => call)
+
+describe('routing', () => {
+  test('each partition at its owner, over one connection a member', async () => {
+    for (let p = 0; p < 4; p++) await map.get(cluster.keyIn(p))
+    for (const call of cluster.calls) expect(call.member).toBe(cluster.partitions[call.partition]!.owner)
+    expect(cluster.members.map(({ accepted }) => accepted)).toEqual([1, 1])
+    expect(new Set(cluster.members.flatMap(({ sessions }) => [...sessions])).size).toBe(1)
+  })
+
+  test('a moved partition is found through the reply', async () => {
+    const key = cluster.keyIn(0)
+    cluster.move(0, cluster.members[1])
+    await map.put(key, 5)
+    expect(seen(0).map(({ member }) => member.name)).toEqual(['m1', 'm2'])
+    expect(seen(0)[1]!.epoch).toBe(2)
+    expect(seen(0)[1]!.flags & FLAG_RETRY).toBe(0)
+    expect(numbers(seen(0))).toEqual([2, 2])
+    await map.get(key)
+    expect(seen(0)[2]!.member.name).toBe('m2')
+  })
+
+  test('a view that is pushed moves later calls at once', async () => {
+    cluster.move(0, cluster.members[1])
+    const events = grid.events()
+    cluster.pushView()
+    expect((await events.next()).value).toEqual({ type: 'partitionsMoved', partitions: [0] })
+    await map.get(cluster.keyIn(0))
+    expect(seen(0).map(({ member }) => member.name)).toEqual(['m2'])
+    expect(grid.partitions()[0]).toMatchObject({ partition: 0, epoch: 2, owner: { name: 'm2' } })
+  })
+
+  test('an owner that is unknown is asked for', async () => {
+    const late = await cluster.add()
+    for (const partition of cluster.partitions) if (partition.owner === late) partition.owner = undefined
+    cluster.move(0, late)
+    expect(await map.get(cluster.keyIn(0))).toBe(0)
+    expect(seen(0).at(-1)!.member).toBe(late)
+  })
+
+  test('a partition without an owner waits for one', async () => {
+    cluster.move(0, undefined)
+    const get = map.get(cluster.keyIn(0))
+    await cluster.until(() => seen(0).length > 0)
+    cluster.move(0, cluster.members[1])
+    cluster.pushView()
+    expect(await get).toBe(0)
+  })
+
+  test('an older view changes nothing', async () => {
+    const events = grid.events()
+    cluster.move(0, cluster.members[1])
+    cluster.pushView()
+    await events.next()
+    const [partition] = cluster.partitions
+    const version = cluster.version
+    Object.assign(partition!, { epoch: 1, owner: cluster.members[0] })
+    cluster.version = 1
+    cluster.pushView()
+    await map.get(cluster.keyIn(1)) // Comes after the view on the same connection, and so does the next.
+    await map.get(cluster.keyIn(2))
+    Object.assign(partition!, { epoch: 2, owner: cluster.members[1] })
+    cluster.version = version
+    await map.get(cluster.keyIn(0))
+    expect(seen(0).map(({ member }) => member.name)).toEqual(['m2'])
+  })
+})
+
+describe('retries', () => {
+  test.each(['OVERLOADED', 'NO_LEASE', 'NOT_READY', 'NOT_ENOUGH_REPLICAS'] as const)(
+    'after %s the same number is sent again',
+    async (code) => {
+      let left = 3
+      cluster.intercept = () => (left-- > 0 ? new GridError(code, 'not now') : undefined)
+      await map.put(cluster.keyIn(0), 7)
+      expect(numbers(seen(0))).toEqual([2, 2, 2, 2])
+      const doubtful = code === 'NOT_ENOUGH_REPLICAS'
+      expect(seen(0).map(({ flags }) => flags)).toEqual(doubtful ? [0, 1, 1, 1] : [0, 0, 0, 0])
+      expect(grid.metrics.retries).toBe(3)
+    },
+  )
+
+  test.each(['STORE_FULL', 'PARTITION_LOST', 'PROCESSOR_FAILED', 'ERA_CHANGED'] as const)(
+    '%s is reported at once',
+    async (code) => {
+      cluster.intercept = () => new GridError(code, 'so it is')
+      await expect(map.put(cluster.keyIn(0), 7)).rejects.toMatchObject({ code })
+      expect(seen(0).length).toBe(1)
+    },
+  )
+
+  test('a connection cut in mid-call: sent again with its number, and applied once', async () => {
+    const key = cluster.keyIn(0)
+    cluster.processors.set('bump', (value) => ({
+      value: (value as number) + 1,
+      result: (value as number) + 1,
+    }))
+    let first = true
+    cluster.intercept = ({ member }) => {
+      if (!first) return undefined
+      first = false
+      queueMicrotask(() => member.cut())
+      return 'loseReply'
+    }
+    expect(await map.invoke(key, 'bump')).toBe(1)
+    expect(await map.get(key)).toBe(1)
+    const invokes = seen(0).filter(({ operation }) => operation === Operation.invoke)
+    expect(numbers(invokes)).toEqual([2, 2])
+    expect(invokes.map(({ flags }) => flags)).toEqual([0, FLAG_RETRY])
+    expect(grid.metrics.connectionsLost).toBe(1)
+  })
+
+  test('a member that dies: its calls go to the next owner', async () => {
+    const [first, second] = cluster.members
+    cluster.intercept = ({ member }) => (member === first ? 'loseReply' : undefined)
+    const puts = [1, 2, 3].map((value) => map.put(cluster.keyIn(0), value))
+    await cluster.until(() => seen(0).length === 3)
+    for (const [p, { owner }] of cluster.partitions.entries()) if (owner === first) cluster.move(p, second)
+    await first!.close()
+    cluster.pushView()
+    await Promise.all(puts)
+    expect(await map.get(cluster.keyIn(0))).toBe(3)
+    const again = seen(0).filter(({ member, operation }) => member === second && operation === Operation.put)
+    expect(numbers(again)).toEqual([2, 3, 4])
+    expect(again.every(({ flags }) => (flags & FLAG_RETRY) !== 0)).toBe(true)
+  })
+
+  test('reads are never marked as retries', async () => {
+    let first = true
+    cluster.intercept = ({ member }) => {
+      if (!first) return undefined
+      first = false
+      queueMicrotask(() => member.cut())
+      return 'drop'
+    }
+    expect(await map.get(cluster.keyIn(0))).toBe(0)
+    expect(seen(0).map(({ flags }) => flags)).toEqual([0, 0])
+  })
+
+  test('later calls queue behind one that waits, and go out in order', async () => {
+    const key = cluster.keyIn(0)
+    let refusing = true
+    const taken: number[] = []
+    cluster.intercept = ({ call }) => {
+      if (refusing) return new GridError('NOT_READY', 'wait')
+      taken.push(call)
+      return undefined
+    }
+    const puts = [map.put(key, 1)]
+    await cluster.until(() => seen(0).length === 2) // The first refusal has been read.
+    for (let value = 2; value <= 20; value++) puts.push(map.put(key, value))
+    await cluster.until(() => seen(0).length >= 30)
+    refusing = false
+    await Promise.all(puts)
+    expect(taken).toEqual(Array.from({ length: 20 }, (_, n) => n + 2))
+    expect(await map.get(key)).toBe(20)
+  })
+
+  test('pipelined calls that are all refused arrive in order at the new owner', async () => {
+    const key = cluster.keyIn(0)
+    cluster.move(0, cluster.members[1])
+    await Promise.all(Array.from({ length: 50 }, (_, value) => map.put(key, value)))
+    const there = seen(0).filter(({ member }) => member.name === 'm2')
+    expect(numbers(there)).toEqual(Array.from({ length: 50 }, (_, n) => n + 2))
+    expect(await map.get(key)).toBe(49)
+  })
+
+  test('a refusal by a former owner does not disturb the attempt at the new one', async () => {
+    const key = cluster.keyIn(0)
+    const held: SeenCall[] = []
+    cluster.intercept = (call) => {
+      if (call.member.name === 'm2') return undefined
+      held.push(call)
+      return 'drop'
+    }
+    const put = map.put(key, 9)
+    await cluster.until(() => held.length === 1)
+    cluster.move(0, cluster.members[1])
+    const arrived = cluster.until(() => seen(0).some(({ member }) => member.name === 'm2'))
+    cluster.pushView()
+    await arrived
+    const error = (w: { u8(n: number): void; text(s: string): void }): void => {
+      w.u8(21)
+      w.u8(0)
+      w.text('too late')
+    }
+    held[0]!.member.reply(held[0]!, ReplyStatus.error, error)
+    await put
+    expect(numbers(seen(0))).toEqual([2, 2])
+  })
+})
+
+describe('the window', () => {
+  test('ackUpTo stops below a call that is not answered, and passes it when it is', async () => {
+    const key = cluster.keyIn(0)
+    const held: SeenCall[] = []
+    cluster.intercept = (call) => {
+      if (call.call !== 2) return undefined
+      held.push(call)
+      return 'drop'
+    }
+    const stuck = map.get(key)
+    for (let i = 0; i < 40; i++) await map.put(key, i)
+    expect(
+      seen(0)
+        .slice(1)
+        .every(({ ackUpTo }) => ackUpTo === 1),
+    ).toBe(true)
+    held[0]!.member.reply(held[0]!, ReplyStatus.ok, () => {})
+    expect(await stuck).toBeUndefined()
+    await map.put(key, 1)
+    expect(seen(0).at(-1)).toMatchObject({ call: 43, ackUpTo: 42 })
+  })
+
+  test('a call that was given up does not hold it back', async () => {
+    const key = cluster.keyIn(0)
+    cluster.intercept = ({ call }) => (call === 2 ? 'drop' : undefined)
+    await expect(map.put(key, 1, { timeoutMs: 60 })).rejects.toMatchObject({ code: 'TIMEOUT' })
+    await map.put(key, 2)
+    expect(seen(0).at(-1)).toMatchObject({ call: 3, ackUpTo: 2 })
+  })
+
+  test('is never exceeded; more calls wait, then are refused', async () => {
+    const small = await open({ callsPerPartitionMax: 8, waitingCallsMax: 16 })
+    const narrow = small.map<string, number>('m')
+    const key = cluster.keyIn(0)
+    await narrow.get(key)
+    cluster.calls.length = 0
+    let holding = true
+    const held: SeenCall[] = []
+    cluster.intercept = (call) => {
+      if (!holding) return undefined
+      held.push(call)
+      return 'drop'
+    }
+    const gets = Array.from({ length: 24 }, () => narrow.get(key))
+    await expect(narrow.get(key)).rejects.toMatchObject({ code: 'OVERLOADED', applied: 'no' })
+    await cluster.until(() => held.length === 8)
+    holding = false
+    for (const call of held) call.member.reply(call, ReplyStatus.ok, () => {})
+    await Promise.all(gets)
+    const spans = seen(0).map(({ call, ackUpTo }) => call - ackUpTo)
+    expect(Math.max(...spans)).toBe(8)
+    expect(numbers(seen(0))).toEqual(Array.from({ length: 24 }, (_, n) => n + 2))
+    await small.close()
+  })
+})
+
+describe('giving up', () => {
+  test('a deadline: unknown for a write that was sent, no for a read', async () => {
+    cluster.intercept = () => 'drop'
+    const key = cluster.keyIn(0)
+    const options = { timeoutMs: 60 }
+    await expect(map.put(key, 1, options)).rejects.toMatchObject({ code: 'TIMEOUT', applied: 'unknown' })
+    await expect(map.get(key, options)).rejects.toMatchObject({ code: 'TIMEOUT', applied: 'no' })
+    expect(grid.metrics.timeouts).toBe(2)
+    expect(grid.pendingCalls).toBe(0)
+  })
+
+  test('a deadline after clean refusals: not applied, with the refusal as cause', async () => {
+    cluster.intercept = () => new GridError('NO_LEASE', 'no lease')
+    const put = map.put(cluster.keyIn(0), 1, { timeoutMs: 120 })
+    await expect(put).rejects.toMatchObject({ code: 'TIMEOUT', applied: 'no', cause: { code: 'NO_LEASE' } })
+  })
+
+  test('a deadline while no member can be reached', async () => {
+    const events = grid.events()
+    for (const member of cluster.members) await member.close()
+    await events.next()
+    const put = map.put(cluster.keyIn(0), 1, { timeoutMs: 120 })
+    await expect(put).rejects.toMatchObject({
+      code: 'TIMEOUT',
+      applied: 'no',
+      cause: { code: 'UNREACHABLE' },
+    })
+  })
+
+  test('an abort: no before sending, unknown after', async () => {
+    const key = cluster.keyIn(0)
+    const signal = AbortSignal.abort(new Error('enough'))
+    await expect(map.put(key, 1, { signal })).rejects.toMatchObject({ code: 'ABORTED', applied: 'no' })
+    expect(cluster.calls.length).toBe(0)
+    cluster.intercept = () => 'drop'
+    const controller = new AbortController()
+    const put = map.put(key, 1, { signal: controller.signal })
+    const get = map.get(key, { signal: controller.signal })
+    await cluster.until(() => cluster.calls.length === 2)
+    controller.abort()
+    await expect(put).rejects.toMatchObject({ code: 'ABORTED', applied: 'unknown' })
+    await expect(get).rejects.toMatchObject({ code: 'ABORTED', applied: 'no' })
+  })
+
+  test('a reply to a call that was given up is dropped', async () => {
+    const key = cluster.keyIn(0)
+    cluster.intercept = () => 'drop'
+    await expect(map.get(key, { timeoutMs: 60 })).rejects.toMatchObject({ code: 'TIMEOUT' })
+    cluster.intercept = () => undefined
+    const [late] = seen(0)
+    late!.member.reply(late!, ReplyStatus.ok, () => {})
+    expect(await map.get(key)).toBe(0)
+    expect(grid.metrics.lateReplies).toBe(1)
+  })
+
+  test('close settles everything', async () => {
+    cluster.intercept = () => 'drop'
+    const put = map.put(cluster.keyIn(0), 1)
+    const get = map.get(cluster.keyIn(1))
+    const settled = Promise.allSettled([put, get])
+    await cluster.until(() => cluster.calls.length === 2)
+    await grid.close()
+    const [a, b] = await settled
+    expect(a).toMatchObject({ reason: { code: 'CLOSED', applied: 'unknown' } })
+    expect(b).toMatchObject({ reason: { code: 'CLOSED', applied: 'no' } })
+    await expect(map.get('a')).rejects.toMatchObject({ code: 'CLOSED' })
+  })
+})
+
+test('a reply from before what had been seen is refused and counted', async () => {
+  const key = cluster.keyIn(0)
+  await map.put(key, 1)
+  cluster.intercept = (call) => {
+    call.member.reply(call, ReplyStatus.ok, () => {}, { ...cluster.partitions[0]!, epoch: 1, seq: 1 })
+    return 'drop'
+  }
+  await expect(map.get(key)).rejects.toMatchObject({ code: 'INTERNAL' })
+  expect(grid.metrics.staleReplies).toBe(1)
+  ;(grid.metrics as { staleReplies: number }).staleReplies = 0
+})
+
+test('when all members are gone the client finds those that come back', async () => {
+  const events = grid.events()
+  const { address } = cluster.members[0]!
+  for (const member of cluster.members) await member.close()
+  expect((await events.next()).value).toMatchObject({ type: 'connectionLost' })
+  const get = map.get(cluster.keyIn(0))
+  const fresh = await cluster.add(address)
+  for (let p = 0; p < 4; p++) cluster.move(p, fresh)
+  expect((await events.next()).value).toEqual({ type: 'connectionRestored', address })
+  expect(await get).toBe(0)
+  expect(grid.members()).toEqual([{ id: fresh.id, name: 'm3', address }])
+})
+
+test('a client that writes more than a member takes waits for it', async () => {
+  const bytes = grid.map<string, Uint8Array>('m')
+  const value = new Uint8Array(512 * 1024)
+  const key = cluster.keyIn(0)
+  await Promise.all(Array.from({ length: 60 }, () => bytes.put(key, value)))
+  expect(numbers(seen(0))).toEqual(Array.from({ length: 60 }, (_, n) => n + 2))
+  expect(grid.metrics.connectionsLost).toBe(0)
+})
