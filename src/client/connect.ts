@@ -3,7 +3,7 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import { NatsAnnouncement } from '../control/nats-announcement.ts'
+import { NatsAnnouncements } from '../control/nats-announcements.ts'
 import { GridError } from '../core/base/errors.ts'
 import { defaultLimits, type Limits } from '../core/base/limits.ts'
 import { TcpTransport } from '../transport/tcp.ts'
@@ -31,7 +31,7 @@ export async function connect(options: ConnectOptions): Promise<Grid> {
     hello: { role: 'client', cluster, id: randomBytes(16).toString('hex') },
     transport: options.transport ?? new TcpTransport({ limits }),
     seeds: members,
-    announcements: nats === undefined ? undefined : new NatsAnnouncement({ servers: nats, cluster }),
+    announcements: nats === undefined ? undefined : new NatsAnnouncements({ servers: nats, cluster }),
     nowMs: () => performance.now(),
     limits,
     timeoutMs,

@@ -3,10 +3,13 @@ import { connect as connectNats } from '@nats-io/transport-node'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { connect } from '../../src/client/connect.ts'
 import type { GridEvent } from '../../src/client/grid-event.ts'
+import { ByteReader, ByteWriter } from '../../src/core/base/bytes.ts'
 import { defaultLimits } from '../../src/core/base/limits.ts'
+import { AnnouncementKind, readAnnouncement, writeAnnouncement } from '../../src/core/wire/message.ts'
 import { LoopbackNetwork } from '../../src/transport/loopback.ts'
 import { TcpTransport } from '../../src/transport/tcp.ts'
 import type { Transport } from '../../src/transport/transport.ts'
+import { TestNatsServer } from '../support/nats-server.ts'
 import { FakeCluster, FakeMember } from './fake-cluster.ts'
 
 // One suite over both transports.
@@ -145,7 +148,33 @@ test('NATS that is not there: CONTROL_UNAVAILABLE names it', async () => {
   const attempt = connect({ cluster: 'test', nats: `nats://127.0.0.1:${port}`, timeoutMs: 200 })
   await expect(attempt).rejects.toMatchObject({ code: 'CONTROL_UNAVAILABLE' })
   await expect(attempt).rejects.toThrow(`127.0.0.1:${port}`)
-  void connectNats
+})
+
+test('members are found through NATS, also when the client comes first', async () => {
+  const server = await TestNatsServer.start({ jetStream: false })
+  const transport = new TcpTransport({ limits: defaultLimits })
+  const cluster = new FakeCluster(() => transport)
+  const attempt = connect({ cluster: 'test', nats: server.url })
+  const member = await cluster.add()
+  const nats = await connectNats({ servers: server.url })
+  nats.subscribe('actorgrid.test.announce', {
+    callback: (_, message) => {
+      const { kind } = readAnnouncement(new ByteReader(message.data))
+      if (kind !== AnnouncementKind.who) return
+      const w = new ByteWriter(64)
+      const { id, address } = member
+      writeAnnouncement(w, { kind: AnnouncementKind.member, id, address, info: new Uint8Array(0) })
+      nats.publish('actorgrid.test.announce', w.take())
+    },
+  })
+  const grid = await attempt
+  const map = grid.map<string, number>('m')
+  await map.put('a', 1)
+  expect(await map.get('a')).toBe(1)
+  await grid.close()
+  await nats.close()
+  await cluster.close()
+  await server.remove()
 })
 
 describe('options', () => {
