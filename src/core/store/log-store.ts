@@ -18,16 +18,12 @@ import { auditBlocks, auditExpiry, auditTail } from './audit.ts'
 import type { Block, BlockPool } from './block-pool.ts'
 import { BlockTable, locationOf, offsetOf } from './block-table.ts'
 import { Compaction } from './compaction.ts'
+import { Entries } from './entries.ts'
 import { Expiry } from './expiry.ts'
 import type { History, HistoryKeeper } from './history.ts'
-import { MapIndex } from './index.ts'
 import {
   copyBare,
   hashAt,
-  keyLengthAt,
-  keyStartAt,
-  kindAt,
-  mapAt,
   paddedAt,
   type RecordInput,
   RecordKind,
@@ -54,14 +50,10 @@ export class LogStore implements HistoryKeeper {
   head = 0
   /** Seq up to which records have taken effect. */
   applied = 0
-  /** Location of the record that the last applied one has replaced or removed, or -1. */
-  superseded = -1
-  readonly #seed: number
-  readonly #pool: BlockPool
   readonly #history: History
   readonly #table: BlockTable
   readonly #tail = new Tail()
-  readonly #maps: (MapIndex | undefined)[] = []
+  readonly #entries: Entries
   readonly #compaction: Compaction
   readonly #expiry: Expiry
   readonly #view = new RecordView()
@@ -77,11 +69,10 @@ export class LogStore implements HistoryKeeper {
   #generation = 0
 
   constructor(options: LogStoreOptions) {
-    this.#pool = options.pool
     this.#history = options.history
-    this.#seed = options.seed | 0
     this.#table = new BlockTable(options.pool, options.history)
-    this.#compaction = new Compaction(this.#table, this.#maps, options.garbageRatioMax ?? 0.32)
+    this.#entries = new Entries(this.#table, options.pool, options.seed)
+    this.#compaction = new Compaction(this.#table, this.#entries.maps, options.garbageRatioMax ?? 0.32)
     this.#expiry = new Expiry(this.#table)
   }
 
@@ -94,9 +85,7 @@ export class LogStore implements HistoryKeeper {
 
   /** Memory of this store: its blocks, full or not, and its indexes. */
   get totalBytes(): number {
-    let bytes = this.#table.totalBytes
-    for (const index of this.#maps) if (index !== undefined) bytes += index.tableBytes
-    return bytes
+    return this.#table.totalBytes + this.#entries.tableBytes
   }
 
   /** Bytes of live records, padded and without envelopes. */
@@ -120,19 +109,24 @@ export class LogStore implements HistoryKeeper {
     return this.#table.pins
   }
 
+  /** Location of the record that the last applied one has replaced or removed, or -1. */
+  get superseded(): number {
+    return this.#entries.superseded
+  }
+
   /** Live entries of a map. */
   count(map: number): number {
-    return this.#maps[map]?.count ?? 0
+    return this.#entries.count(map)
   }
 
   /** Bytes of a map's live records, padded and without envelopes. */
   mapBytes(map: number): number {
-    return this.#maps[map]?.liveBytes ?? 0
+    return this.#entries.maps[map]?.liveBytes ?? 0
   }
 
   /** Maps that have entries here, ascending. */
   mapIds(): number[] {
-    return [...this.#maps.keys()].filter((map) => this.count(map) > 0)
+    return [...this.#entries.maps.keys()].filter((map) => this.count(map) > 0)
   }
 
   // --- Writing
@@ -212,11 +206,11 @@ export class LogStore implements HistoryKeeper {
     const block = this.#table.blockOf(location)
     const offset = offsetOf(location)
     assert(seqAt(block.bytes, offset) === this.head, 'applyHead needs the newest record')
-    this.#apply(block, offset)
+    this.#entries.apply(block, offset)
     this.applied = this.head
     this.#applyOrdinal = this.#tail.nextOrdinal - 1
     this.#applyOffset = block.used
-    return this.superseded
+    return this.#entries.superseded
   }
 
   /** Applies the next record and returns it, in a view that the next call uses again. See `superseded`. */
@@ -226,7 +220,7 @@ export class LogStore implements HistoryKeeper {
     const offset = this.#applyOffset
     const record = this.#applyView.at(block.bytes, offset)
     assert(record.seq === this.applied + 1, 'a tail record has the wrong seq')
-    this.#apply(block, offset)
+    this.#entries.apply(block, offset)
     this.#applyOffset = offset + paddedAt(block.bytes, offset)
     this.applied++
     return record
@@ -254,65 +248,11 @@ export class LogStore implements HistoryKeeper {
     return block
   }
 
-  #apply(block: Block, offset: number): void {
-    const bytes = block.bytes
-    this.superseded = -1
-    const kind = kindAt(bytes, offset)
-    if (kind === RecordKind.put) {
-      this.#put(block, offset)
-    } else if (kind === RecordKind.remove) {
-      const index = this.#maps[mapAt(bytes, offset)]
-      if (index === undefined) return
-      const key = keyStartAt(bytes, offset)
-      const before = index.remove(hashAt(bytes, offset), bytes, key, key + keyLengthAt(bytes, offset))
-      this.#kill(index, before)
-    } else if (kind === RecordKind.clear) {
-      this.#clear(mapAt(bytes, offset))
-    }
-  }
-
-  #put(block: Block, offset: number): void {
-    const bytes = block.bytes
-    const index = this.#indexOf(mapAt(bytes, offset))
-    const key = keyStartAt(bytes, offset)
-    const end = key + keyLengthAt(bytes, offset)
-    const before = index.put(hashAt(bytes, offset), bytes, key, end, locationOf(block, offset))
-    index.liveBytes += this.#table.mark(block, offset)
-    this.#kill(index, before)
-  }
-
-  #kill(index: MapIndex, location: number): void {
-    this.superseded = location
-    if (location < 0) return
-    index.liveBytes -= this.#table.killAt(location)
-  }
-
-  #clear(map: number): void {
-    const index = this.#maps[map]
-    if (index === undefined) return
-    let entries = 0
-    for (const each of this.#maps) entries += each?.count ?? 0
-    // Walking the blocks in order is far cheaper an entry than jumping through the index, unless most are of other maps.
-    if (index.count * 4 >= entries) this.#table.killMap(map)
-    else index.eachLocation((location) => this.#table.killAt(location))
-    index.clear()
-    index.liveBytes = 0
-  }
-
-  #indexOf(map: number): MapIndex {
-    const index = this.#maps[map]
-    if (index !== undefined) return index
-    const created = new MapIndex(this.#table.bytes, this.#pool, this.#seed)
-    this.#maps[map] = created
-    return created
-  }
-
   // --- Reading
 
   /** Location of the entry with that key, or -1. Valid until the store is written to or compacted. */
   find(map: number, hash: number, keyBytes: Uint8Array, keyStart: number, keyEnd: number): number {
-    const index = this.#maps[map]
-    return index === undefined ? -1 : index.find(hash, keyBytes, keyStart, keyEnd)
+    return this.#entries.find(map, hash, keyBytes, keyStart, keyEnd)
   }
 
   /** Points `view` at the record at `location`. */
@@ -326,7 +266,7 @@ export class LogStore implements HistoryKeeper {
    * time is seen exactly once over successive pages, whatever grows or moves in between. `visit` must not write.
    */
   page(map: number, fromHash: number, maxRows: number, visit: (record: RecordView) => void): number {
-    const index = this.#maps[map]
+    const index = this.#entries.maps[map]
     if (index === undefined) return -1
     return index.page(fromHash, maxRows, (location) => visit(this.#table.view(location, this.#view)))
   }
@@ -417,19 +357,19 @@ export class LogStore implements HistoryKeeper {
 
   /** From now on the map's entries have a time of last access, first 0. */
   trackAccess(map: number): void {
-    this.#indexOf(map).trackAccess()
+    this.#entries.indexOf(map).trackAccess()
   }
 
   /** Notes that the entry at `location` was accessed. `stamp` is a u32 of the caller's making. */
   touch(map: number, location: number, stamp: number): void {
     const hash = hashAt(this.#table.blockOf(location).bytes, offsetOf(location))
-    this.#maps[map]?.touch(hash, location, stamp)
+    this.#entries.maps[map]?.touch(hash, location, stamp)
   }
 
   /** The stamp of the last access to the entry at `location`; 0 where there was none or accesses are not tracked. */
   stampOf(map: number, location: number): number {
     const hash = hashAt(this.#table.blockOf(location).bytes, offsetOf(location))
-    return this.#maps[map]?.stampOf(hash, location) ?? 0
+    return this.#entries.maps[map]?.stampOf(hash, location) ?? 0
   }
 
   /** Visits up to `count` entries of a map, drawn at random and perhaps twice. */
@@ -439,7 +379,7 @@ export class LogStore implements HistoryKeeper {
     count: number,
     visit: (record: RecordView, accessedAt: number) => void,
   ): void {
-    this.#maps[map]?.sample(random, count, (location, stamp) => {
+    this.#entries.maps[map]?.sample(random, count, (location, stamp) => {
       visit(this.#table.view(location, this.#view), stamp)
     })
   }
@@ -472,14 +412,13 @@ export class LogStore implements HistoryKeeper {
   }
 
   #installOne(record: RecordView, count: number): boolean {
-    const { map, hash, bytes, offset, keyStart, keyEnd } = record
-    const here = this.find(map, hash, bytes, keyStart, keyEnd)
-    if (here >= 0 && seqAt(this.#table.blockOf(here).bytes, offsetOf(here)) >= record.seq) return false
+    const { bytes, offset } = record
+    if (this.#entries.hasAsNew(bytes, offset)) return false
     const block = this.#table.survivorFor(count)
     const to = block.used
     copyRun(bytes, offset, count, block)
     this.#table.grown(block, count)
-    this.#put(block, to)
+    this.#entries.put(block, to)
     return true
   }
 
@@ -496,15 +435,13 @@ export class LogStore implements HistoryKeeper {
     this.#generation++
     this.#history.forget(this, this.#historyBytes)
     this.#historyBytes = 0
-    for (const index of this.#maps) index?.clear()
-    this.#maps.length = 0
+    this.#entries.reset()
     this.#compaction.reset()
     this.#expiry.reset()
     this.#tail.reset()
     this.#table.reset()
     this.head = 0
     this.applied = 0
-    this.superseded = -1
     this.#floor = 0
     this.#applyOrdinal = 0
     this.#applyOffset = 0

@@ -299,6 +299,9 @@ describe('LogStore', () => {
     })
     expect(seen.size).toBeGreaterThan(400)
     store.sample(2, seededRandom(1), 10, () => expect.unreachable())
+    const location = write(store, { key: 'key-7', value: '7' })
+    expect(store.stampOf(1, location)).toBe(7)
+    expect(store.stampOf(1, write(store, { key: 'key-new' }))).toBe(0)
   })
 
   it('clears one map and leaves the others', () => {
