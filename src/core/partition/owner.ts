@@ -190,7 +190,7 @@ export class Owner implements Ownership {
     if (this.unresolved || !this.config.inSync.includes(id)) return
     const inSync = this.config.inSync.filter((member) => member !== id)
     if (inSync.length < this.context.minInSync) return
-    if (this.log.adding) this.log.release()
+    if (this.log.adding) this.#giveUpAdding()
     this.context.note({ kind: 'shrink', partition: this.partition, detail: `${id}: ${reason}` })
     this.#propose({ inSync, reason }, epoch)
   }
@@ -214,14 +214,20 @@ export class Owner implements Ownership {
   /** A learner that is no longer wanted, or no longer there. */
   forget(id: MemberId): void {
     if (this.unresolved?.inSync.includes(id)) return
-    if (this.log.adding === id) this.log.release()
+    if (this.log.adding === id) this.#giveUpAdding()
     this.log.drop(id)
+  }
+
+  /** The commit may have waited for that learner alone, and no acknowledgement may be left to come. */
+  #giveUpAdding(): void {
+    this.log.release()
+    this.advance()
   }
 
   /** Stops serving and, once everything is committed, hands over to a backup. */
   handOver(to: MemberId): void {
     if (this.unresolved || !this.config.inSync.includes(to) || to === this.context.self) return
-    if (this.log.adding) this.log.release()
+    if (this.log.adding) this.#giveUpAdding()
     this.#successor = to
     this.stopped = true
   }
@@ -236,7 +242,7 @@ export class Owner implements Ownership {
     for (const peer of this.log.peers.values()) {
       if (now.monoMs - peer.heardMonoMs <= timing.suspectMs) continue
       if (peer.learner && peer.id !== this.log.adding) this.forget(peer.id)
-      else if (peer.learner) this.log.release()
+      else if (peer.learner) this.#giveUpAdding()
       else if (this.#successor === undefined) {
         this.shrink(peer.id, 'silent', epoch)
         return
