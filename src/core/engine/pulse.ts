@@ -34,6 +34,7 @@ export class Pulse {
     const byPeer = new Map<MemberId, Entry[]>()
     for (const { owner } of this.#partitions) {
       if (!owner) continue
+      owner.confirmations.askAgain()
       const entry = { ...owner.reference, commit: owner.commit }
       for (const peer of owner.log.peers.values()) {
         if (peer.transfer) continue

@@ -52,6 +52,11 @@ export class Confirmations {
     this.#begin()
   }
 
+  /** Asks those again who are silent: one that had yet to hear of this configuration let the question fall. */
+  askAgain(): void {
+    for (const id of this.#missing) this.#ask(id)
+  }
+
   /** A replica follows this owner still, as of a moment after the round began. */
   confirmed(from: MemberId, round: number): void {
     if (round !== this.#round || !this.#missing.delete(from) || this.#missing.size > 0) return
@@ -69,19 +74,24 @@ export class Confirmations {
   }
 
   #begin(): void {
-    const { log, context, reference, commit } = this.#owner
+    const { log } = this.#owner
     this.#covered = this.#next
     this.#next = []
     this.#round++
     for (const peer of log.required) {
       this.#missing.add(peer.id)
-      const outlet = context.peer(peer.id)
-      if (!outlet) continue
-      const entries = [{ ...reference, commit }]
-      writeBeacon(outlet.out, MessageType.confirm, { sentMono: this.#round, sentWall: 0, entries })
-      outlet.wake()
+      this.#ask(peer.id)
     }
     if (this.#missing.size === 0) this.#release()
+  }
+
+  #ask(id: MemberId): void {
+    const { context, reference, commit } = this.#owner
+    const outlet = context.peer(id)
+    if (!outlet) return
+    const entries = [{ ...reference, commit }]
+    writeBeacon(outlet.out, MessageType.confirm, { sentMono: this.#round, sentWall: 0, entries })
+    outlet.wake()
   }
 
   #release(): void {
