@@ -16,7 +16,14 @@ import { hashBytes, partitionOf } from '../ring/hash.ts'
 import type { LogStore } from '../store/log-store.ts'
 import { type RecordInput, RecordKind, RecordView, RemoveCause } from '../store/record.ts'
 import { checkKey } from '../wire/key-check.ts'
-import { CallView, FLAG_CONFIRMED, FLAG_RETRY, ReplyStatus, writeError } from '../wire/message.ts'
+import {
+  CallView,
+  FLAG_CONFIRMED,
+  FLAG_RETRY,
+  FLAG_SESSION,
+  ReplyStatus,
+  writeError,
+} from '../wire/message.ts'
 import { decodeValue } from '../wire/value.ts'
 import type { Call } from './call.ts'
 import type { Confirmations } from './confirmation.ts'
@@ -141,7 +148,8 @@ export class CallHandler implements Call {
     const session = owner.replica.sessions.find(client.peer.id)
     this.#session = session
     if (!session) {
-      if ((view.flags & FLAG_RETRY) !== 0 && view.ackUpTo > 0) {
+      const known = FLAG_RETRY | FLAG_SESSION
+      if ((view.flags & known) === known) {
         throw new GridError('SESSION_EXPIRED', 'the session was closed for idleness')
       }
       return false

@@ -83,6 +83,12 @@ export const FLAG_RETRY = 1
 /** Answer this read by a round to the in-sync replicas instead of by leases. */
 export const FLAG_CONFIRMED = 2
 
+/**
+ * A write of this session on this partition has been answered as applied, so the partition must remember the session.
+ * Without it an unknown session is a new one: reads and failed conditions leave no trace of themselves.
+ */
+export const FLAG_SESSION = 4
+
 /** `ttlMs` of a write: the map's own default applies. */
 export const TTL_DEFAULT = 0
 /** `ttlMs` of a write: the entry never expires, whatever the map's default. */
