@@ -36,6 +36,8 @@ const BATCH_EVENTS = 512
 const BATCH_BYTES = 128 * 1024
 /** Records looked at in one slice, whether they match or not. */
 const SLICE_RECORDS = 2048
+/** Records that did not concern a subscriber after which it is told how far it has come all the same. */
+const TELL_RECORDS = 1024
 /** Bytes that may wait on a subscriber's link before it is left to catch up. */
 const QUEUED_BYTES = 1024 * 1024
 const MESSAGE_HEADER_BYTES = 4
@@ -60,6 +62,8 @@ export class Watcher {
   #settled = 0
   /** Everything up to here has been told. */
   #position = 0
+  /** The position that the subscriber knows of. */
+  #known = 0
   /** Hashes of the keys that the subscriber holds, with a filter; undefined where they are not known. */
   #held: Set<number> | undefined
   #reset = false
@@ -84,7 +88,10 @@ export class Watcher {
     const { resume } = request
     if (!resume) this.#phase = 'new'
     else if (resume.era !== owner.config.era || resume.seq > owner.head) this.#restart()
-    else this.#position = resume.seq
+    else {
+      this.#position = resume.seq
+      this.#known = resume.seq
+    }
   }
 
   close(): void {
@@ -99,6 +106,13 @@ export class Watcher {
     if (this.#owner.commit < this.#owner.firstSeq) return false
     if (this.#phase === 'new') this.#begin()
     return this.#phase === 'rows' ? this.#rows() : this.#log()
+  }
+
+  /** Tells the subscriber how far it has come, where it does not know. */
+  tell(): void {
+    if (this.#phase !== 'stream' || this.#position === this.#known || this.client.closed) return
+    this.#open()
+    this.#end(1)
   }
 
   /** From the beginning: all rows, or, where they are not wanted, just what comes. */
@@ -242,16 +256,18 @@ export class Watcher {
     this.#count++
   }
 
-  #end(): void {
+  #end(unknownMax = TELL_RECORDS): void {
     const w = this.#out
     const at = w.start + this.#mark
-    if (this.#count === 0) {
+    const position = this.#phase === 'stream' ? this.#position : 0
+    if (this.#count === 0 && position - this.#known < unknownMax) {
       // Nothing to tell: the message is taken back.
       w.length = at
       return
     }
+    this.#known = position
     const payload = at + MESSAGE_HEADER_BYTES
-    putU48(w.buffer, payload + EVENTS_OFFSET.position, this.#phase === 'stream' ? this.#position : 0)
+    putU48(w.buffer, payload + EVENTS_OFFSET.position, position)
     putU32(w.buffer, payload + EVENTS_OFFSET.count, this.#count)
     endMessage(w, this.#mark)
     this.credit -= this.#count
@@ -313,9 +329,19 @@ export class Watchers {
     return more
   }
 
+  /**
+   * The replicas are about to be others, whose logs may begin later than this one: a subscriber that nothing has
+   * happened to for long must know that it has missed nothing, or it could not go on there.
+   */
+  tell(): void {
+    for (const watcher of this.#watchers) watcher.tell()
+  }
+
   /** The member serves this partition no longer. */
   end(code: ErrorCode, reason: string): void {
     const error = new GridError(code, reason)
+    this.pump()
+    this.tell()
     for (const { client, watch } of this.#watchers) {
       if (client.closed) continue
       writeWatchEnd(client.out, watch, this.#owner.partition, error)
