@@ -89,8 +89,14 @@ export class Steward {
     const { config, owner, backup } = partition
     if (!config) return
     const epoch = nextEpoch(config.epoch, view.gen)
-    if (owner) owner.round(now, epoch)
-    else if (backup && partition.role === 'backup') {
+    if (owner) {
+      // Learners that left or died; and one whose addition was under way then: the view knows it no more.
+      const gone = config.inSync.find((id) => !view.members.has(id) && !view.silent.has(id))
+      if (gone !== undefined) owner.shrink(gone, 'gone', epoch)
+      for (const { id, learner } of owner.log.peers.values())
+        if (learner && !view.members.has(id)) owner.forget(id)
+      owner.round(now, epoch)
+    } else if (backup && partition.role === 'backup') {
       const since = Math.max(backup.promisedMonoMs, this.#stalledMonoMs)
       const rank = config.inSync.filter((id) => id !== config.owner).indexOf(this.#settings.self.id)
       if (now.monoMs - since > this.#settings.timing.graceMs + rank * STAGGER_MS)

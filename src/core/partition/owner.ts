@@ -136,6 +136,7 @@ export class Owner implements Ownership {
     }
     this.confirmations.restart()
     this.advance()
+    this.watchers.tell()
     this.context.flushLater(this.partition)
   }
 
@@ -218,9 +219,10 @@ export class Owner implements Ownership {
     this.log.drop(id)
   }
 
-  /** The commit may have waited for that learner alone, and no acknowledgement may be left to come. */
+  /** Commit and confirmations may have waited for that learner alone, and no answer may be left to come. */
   #giveUpAdding(): void {
     this.log.release()
+    this.confirmations.restart()
     this.advance()
   }
 
@@ -241,15 +243,13 @@ export class Owner implements Ownership {
     const { timing } = this.context
     for (const peer of this.log.peers.values()) {
       if (now.monoMs - peer.heardMonoMs <= timing.suspectMs) continue
-      if (peer.learner && peer.id !== this.log.adding) this.forget(peer.id)
-      else if (peer.learner) this.#giveUpAdding()
-      else if (this.#successor === undefined) {
-        this.shrink(peer.id, 'silent', epoch)
-        return
-      } else {
-        // The drain cannot end; serve on, and take the silent one out.
+      if (peer.learner) this.forget(peer.id)
+      else {
+        // A drain cannot end while it is silent: this owner serves on and takes it out first.
         this.#successor = undefined
         this.stopped = false
+        this.shrink(peer.id, 'silent', epoch)
+        return
       }
     }
     if (this.#successor !== undefined) this.#handOver(this.#successor, epoch)
