@@ -32,7 +32,7 @@ export async function startGrid(): Promise<GridServer> {
     grid,
     async close() {
       await grid.close()
-      await ended(member, ['SIGTERM', 'SIGINT'])
+      await ended(member, 'SIGTERM')
       await nats.stop()
       await rm(storeDir, { recursive: true, force: true })
     },
@@ -56,7 +56,7 @@ export async function startRedis(): Promise<RedisServer> {
     client,
     async close() {
       client.disconnect()
-      await ended(server, ['SIGKILL'])
+      await ended(server, 'SIGKILL')
     },
   }
 }
@@ -71,11 +71,15 @@ function firstLine(child: ChildProcess, name: string, wanted = /./): Promise<voi
   })
 }
 
-function ended(child: ChildProcess, signals: readonly NodeJS.Signals[]): Promise<void> {
+/** Signals until the process has ended: a member wants to be told more than once that nothing is to be kept. */
+function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   return new Promise((resolve) => {
     if (child.exitCode !== null || child.signalCode !== null) return resolve()
-    child.once('exit', () => resolve())
-    for (const signal of signals) child.kill(signal)
+    const timer = setInterval(() => child.kill(signal), 50)
+    child.once('exit', () => {
+      clearInterval(timer)
+      resolve()
+    })
   })
 }
 

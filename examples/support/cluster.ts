@@ -137,12 +137,14 @@ function readyLine(parent: ChildProcess, name: string): Promise<ReadyLine> {
   })
 }
 
-/** Ends a member process without ceremony: nothing of it is to be kept. */
-function end({ parent, pid }: MemberProcess): Promise<void> {
+/** Ends a member process without ceremony: the first signal asks it to leave, the second kills it, the third hurries. */
+function end({ parent }: MemberProcess): Promise<void> {
   return new Promise((resolve) => {
     if (parent.exitCode !== null || parent.signalCode !== null) return resolve()
-    parent.once('exit', () => resolve())
-    process.kill(pid, 'SIGKILL')
-    parent.kill('SIGKILL')
+    const timer = setInterval(() => parent.kill('SIGTERM'), 50)
+    parent.once('exit', () => {
+      clearInterval(timer)
+      resolve()
+    })
   })
 }

@@ -15,11 +15,7 @@ import { GridError } from '../core/base/errors.ts'
 import type { Ready } from '../member/parent.ts'
 import { printTable } from './output.ts'
 
-/** `actorgrid start` and the member process below it, once that is known. */
-interface DevMember {
-  readonly parent: ChildProcess
-  pid: number | undefined
-}
+const SIGNAL_EVERY_MS = 50
 
 interface DevFlags {
   readonly members: string
@@ -47,7 +43,7 @@ async function run(flags: DevFlags): Promise<void> {
   })
   const storeDir = await mkdtemp(join(tmpdir(), 'actorgrid-dev-'))
   const nats = await startNatsServer({ storeDir })
-  const members: DevMember[] = []
+  const members: ChildProcess[] = []
   try {
     const names = Array.from({ length: count }, (_, i) => `dev-${i + 1}`)
     const ready = names.map((name) => startMemberProcess(name, nats.url, flags, members))
@@ -69,7 +65,12 @@ async function run(flags: DevFlags): Promise<void> {
 }
 
 /** Starts a member; resolves with what it says when it is ready. It notices the end of this process by itself. */
-function startMemberProcess(name: string, nats: string, flags: DevFlags, list: DevMember[]): Promise<Ready> {
+function startMemberProcess(
+  name: string,
+  nats: string,
+  flags: DevFlags,
+  list: ChildProcess[],
+): Promise<Ready> {
   const main = fileURLToPath(new URL('./main.js', import.meta.url))
   const args = ['start', '--json', '--name', name, '--nats', nats, '--listen', '127.0.0.1:0']
   args.push('--cluster', flags.cluster, '--backups', flags.backups, '--expect-members', flags.members)
@@ -79,31 +80,27 @@ function startMemberProcess(name: string, nats: string, flags: DevFlags, list: D
     detached: true,
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
-  const member: DevMember = { parent, pid: undefined }
-  list.push(member)
+  list.push(parent)
   return new Promise((resolve, reject) => {
-    createInterface({ input: parent.stdout! }).once('line', (line) => {
-      const ready = JSON.parse(line) as Ready
-      member.pid = ready.pid
-      resolve(ready)
-    })
+    createInterface({ input: parent.stdout! }).once('line', (line) => resolve(JSON.parse(line) as Ready))
     parent.once('exit', (code) =>
       reject(new GridError('UNREACHABLE', `member ${name} ended with code ${code} before it was ready`)),
     )
   })
 }
 
-/** Ends a member at once: nothing of it is to be kept, and its NATS may be gone already. */
-function endProcess({ parent, pid }: DevMember): Promise<void> {
+/**
+ * Ends a member at once: nothing of it is to be kept, and its NATS may be gone already. The first signal would let it
+ * leave, the second kills it, the third keeps its parent from certifying that.
+ */
+function endProcess(parent: ChildProcess): Promise<void> {
   return new Promise((resolve) => {
     if (parent.exitCode !== null || parent.signalCode !== null) return resolve()
-    parent.once('exit', () => resolve())
-    if (pid === undefined) {
-      parent.kill('SIGTERM')
-      parent.kill('SIGINT') // the second signal is the one that does not wait
-    } else {
-      process.kill(pid, 'SIGKILL')
-      parent.kill('SIGKILL')
-    }
+    const timer = setInterval(() => parent.kill('SIGTERM'), SIGNAL_EVERY_MS)
+    parent.once('exit', () => {
+      clearInterval(timer)
+      resolve()
+    })
+    parent.kill('SIGTERM')
   })
 }
