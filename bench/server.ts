@@ -23,9 +23,13 @@ export async function startGrid(): Promise<GridServer> {
   const nats = await startNatsServer({ storeDir })
   const cli = fileURLToPath(new URL('./cli/main.js', import.meta.resolve('actorgrid')))
   const args = ['start', '--json', '--nats', nats.url, '--cluster', 'bench', '--listen', '127.0.0.1:0']
-  const member = spawn(process.execPath, [cli, ...args, '--backups', '0', '--log-level', 'error'], {
-    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-  })
+  const member = spawn(
+    process.execPath,
+    [cli, ...args, '--backups', '0', '--found-after-ms', '0', '--log-level', 'error'],
+    {
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    },
+  )
   await firstLine(member, 'the member')
   const grid = await connect({ nats: nats.url, cluster: 'bench' })
   return {

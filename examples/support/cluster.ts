@@ -93,7 +93,14 @@ async function startProcesses({ members, backups, module }: ClusterOptions): Pro
     const name = `member-${++started}`
     const args = ['start', '--json', '--name', name, '--nats', nats.url, '--cluster', 'quickstart']
     args.push('--listen', '127.0.0.1:0', '--backups', String(backups), '--expect-members', String(members))
-    args.push('--modules', fileURLToPath(module), '--log-level', process.env.ACTORGRID_LOG_LEVEL ?? 'error')
+    args.push(
+      '--found-after-ms',
+      '0',
+      '--modules',
+      fileURLToPath(module),
+      '--log-level',
+      process.env.ACTORGRID_LOG_LEVEL ?? 'error',
+    )
     const parent = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
     const { pid, address } = await readyLine(parent, name)
     alive.set(name, { parent, pid, address })

@@ -74,6 +74,7 @@ function startMemberProcess(
   const main = fileURLToPath(new URL('./main.js', import.meta.url))
   const args = ['start', '--json', '--name', name, '--nats', nats, '--listen', '127.0.0.1:0']
   args.push('--cluster', flags.cluster, '--backups', flags.backups, '--expect-members', flags.members)
+  args.push('--found-after-ms', '0')
   args.push('--log-level', 'error', ...(flags.modules ?? []).flatMap((file) => ['--modules', file]))
   // A process group of its own: a terminal's Ctrl-C is for this process, which then ends its members in order.
   const parent = spawn(process.execPath, [main, ...args], {

@@ -23,7 +23,6 @@ import { hashSecret } from './secret.ts'
 /** A session must outlive every call that may still be retried: four times the longest deadline. */
 const SESSION_IDLE_MS = 10 * 60_000
 const ROLL_CALL_MS = 30_000
-const FOUND_AFTER_MS = 5000
 const VERSION = '0.1.0'
 
 /** One partition, as a member sees it. */
@@ -190,7 +189,7 @@ function engineSettings(
     backups: settings.backups,
     minInSync: settings.minInSync,
     expectMembers: settings.expectMembers,
-    foundAfterMs: seams.foundAfterMs ?? FOUND_AFTER_MS,
+    foundAfterMs: seams.foundAfterMs ?? settings.foundAfterMs,
     timing: { beaconMs, suspectMs, leaseMs, graceMs, sessionIdleMs: SESSION_IDLE_MS },
     rebalanceDelayMs: settings.rebalanceDelayMs,
     silentRemoveMs: settings.silentRemoveMs,

@@ -47,6 +47,11 @@ const TABLE = {
   minInSync: integer(1, 1, 7, 'replicas that must hold a write before it counts; the founder’s value holds'),
   partitionCount: integer(271, 1, 4096, 'partitions of the cluster; the founder’s value holds for its life'),
   expectMembers: integer(1, 1, 1000, 'members to wait for before a new cluster is founded'),
+  foundAfterMs: duration(
+    5000,
+    0,
+    'how long a founder asks for an older cluster; 0 only where NATS is new too',
+  ),
   modules: list([], 'modules with entry processors to load'),
   maxMemoryBytes: bytes(GIB, 16 * MIB, 'memory for entries, outside the V8 heap'),
   historyBytes: bytes(64 * MIB, 0, 'memory for the history that watchers resume from'),

@@ -74,7 +74,11 @@ describe('members', () => {
   })
 
   const startMember = (name: string, ...more: string[]): Running =>
-    start('start', '--json', ...args('--name', name, '--listen', '127.0.0.1:0', ...more))
+    start(
+      'start',
+      '--json',
+      ...args('--name', name, '--listen', '127.0.0.1:0', '--found-after-ms', '0', ...more),
+    )
 
   const ready = async (running: Running): Promise<{ pid: number; address: string; name: string }> =>
     JSON.parse(await running.line(/^\{/))

@@ -33,7 +33,18 @@ test('embedded', async () => {
 
 test('tour, on a member that has loaded its processor', async () => {
   const nats = await startNatsServer({ storeDir: mkdtempSync(join(tmpdir(), 'actorgrid-tour-')) })
-  const at = ['--nats', nats.url, '--listen', '127.0.0.1:0', '--modules', example('smooth'), '--backups', '0']
+  const at = [
+    '--nats',
+    nats.url,
+    '--listen',
+    '127.0.0.1:0',
+    '--modules',
+    example('smooth'),
+    '--backups',
+    '0',
+    '--found-after-ms',
+    '0',
+  ]
   const member = start('start', '--json', ...at)
   await member.line(/^\{/)
   const { code, stdout, stderr } = await launch(example('tour'), [], { ACTORGRID_NATS: nats.url }).finished
