@@ -390,7 +390,7 @@ export class GridMap<K extends Key = string, V = unknown> {
         writePage,
         request,
         undefined,
-        (reply) => toPage(reply, withValues),
+        (reply) => toPage(reply, withValues, router.limits),
         call,
       ) as Promise<Page>
       page.catch(() => {}) // It may be that nobody comes for it.

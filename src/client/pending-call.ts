@@ -7,11 +7,12 @@
 
 import { putU32, putU48 } from '../core/base/bytes.ts'
 import type { Applied } from '../core/base/errors.ts'
+import type { Limits } from '../core/base/limits.ts'
 import { CALL_OFFSET, FLAG_RETRY, Operation, type ReplyView } from '../core/wire/message.ts'
 import type { Link } from '../transport/transport.ts'
 
 /** Makes the caller's result from an `ok` reply. Throws `MALFORMED`. */
-export type Decoder = (reply: ReplyView, call: PendingCall) => unknown
+export type Decoder = (reply: ReplyView, call: PendingCall, limits: Limits) => unknown
 
 const WRITES: ReadonlySet<number> = new Set([
   Operation.put,

@@ -12,11 +12,10 @@ import type { Limits } from '../core/base/limits.ts'
 import { checkFilter, type Filter } from '../core/query/filter.ts'
 import { compileProjection, type Projection, type Select } from '../core/query/project.ts'
 import { compileOrder, type OrderBy, TopRows } from '../core/query/sort.ts'
-import { decodeKey } from '../core/wire/key.ts'
 import { Operation, type ReplyView } from '../core/wire/message.ts'
-import { decodeTrusted } from '../core/wire/value.ts'
+import { decodeValue } from '../core/wire/value.ts'
 import type { MapGate } from './map-catalog.ts'
-import { type Row, readRows, writeDocument } from './operation.ts'
+import { type Row, readRows, toKey, writeDocument } from './operation.ts'
 import { checkCallOptions, checkNames, READ_OPTIONS, type ReadOptions } from './options.ts'
 import type { PendingCall } from './pending-call.ts'
 import type { Router } from './router.ts'
@@ -85,12 +84,16 @@ class Concatenated implements Merge {
   }
 
   take(partition: number, { bytes, payloadStart, payloadEnd }: ReplyView): void {
+    const limits = this.#limits
     const part: Row[] = []
     this.#parts[partition] = part
     const most = this.#limit ?? Number.POSITIVE_INFINITY
     readRows(new ByteReader(bytes, payloadStart, payloadEnd), (keyStart, keyEnd, start, end) => {
       if (part.length === most) return
-      part.push({ key: decodeKey(bytes, keyStart, keyEnd), value: decodeTrusted(bytes, start, end) })
+      part.push({
+        key: toKey(bytes, keyStart, keyEnd, limits),
+        value: decodeValue(bytes, start, end, limits),
+      })
       if (++this.#count > this.#limits.queryRowsMax && this.#limit === undefined) throw tooMany(this.#limits)
     })
   }
@@ -128,15 +131,16 @@ class Merged implements Merge {
 
   result(): Row[] {
     if (this.#rows.length > this.#limits.queryRowsMax) throw tooMany(this.#limits)
+    const limits = this.#limits
     const w = new ByteWriter(1024)
     return this.#rows.rows().map(({ key, value }) => {
       w.clear()
       this.#projection?.project(value, 0, value.length, w)
       const kept =
         this.#projection === undefined
-          ? decodeTrusted(value, 0, value.length)
-          : decodeTrusted(w.buffer, w.start, w.length)
-      return { key: decodeKey(key, 0, key.length), value: kept }
+          ? decodeValue(value, 0, value.length, limits)
+          : decodeValue(w.buffer, w.start, w.length, limits)
+      return { key: toKey(key, 0, key.length, limits), value: kept }
     })
   }
 }

@@ -275,7 +275,7 @@ export class Router implements RosterHandler, CallsHandler {
     }
     let result: unknown
     try {
-      result = call.decode(reply, call)
+      result = call.decode(reply, call, this.limits)
     } catch (error) {
       call.reject(error)
       return

@@ -21,8 +21,8 @@ interface Common {
 }
 
 /** The entry as it was when the watch began or was reset (`snapshot`), or as it has become (`put`). */
-export interface ValueChange<K, V> extends Common {
-  readonly type: 'snapshot' | 'put'
+export interface ValueChange<K, V, T extends string = 'snapshot' | 'put'> extends Common {
+  readonly type: T
   readonly key: K
   readonly value: V
   readonly cause: undefined
@@ -30,8 +30,8 @@ export interface ValueChange<K, V> extends Common {
 }
 
 /** The entry is gone (`remove`), or does not match the filter any more (`leave`). */
-export interface GoneChange<K> extends Common {
-  readonly type: 'remove' | 'leave'
+export interface GoneChange<K, T extends string = 'remove' | 'leave'> extends Common {
+  readonly type: T
   readonly key: K
   readonly value: undefined
   readonly cause: RemoveCause | undefined
@@ -42,8 +42,8 @@ export interface GoneChange<K> extends Common {
  * Every entry of the partition is gone (`clear`), or nothing that was told of it holds any more and what there is now
  * follows as `snapshot` (`reset`). Whoever keeps a copy drops the keys that `covers` says yes to.
  */
-export interface PartitionChange<K> extends Common {
-  readonly type: 'clear' | 'reset'
+export interface PartitionChange<K, T extends string = 'clear' | 'reset'> extends Common {
+  readonly type: T
   readonly key: undefined
   readonly value: undefined
   readonly cause: undefined
@@ -51,7 +51,14 @@ export interface PartitionChange<K> extends Common {
   covers(key: K): boolean
 }
 
-export type Change<K extends Key = Key, V = unknown> = ValueChange<K, V> | GoneChange<K> | PartitionChange<K>
+/** One of six kinds, by `type`. One member of the union for each, so that the compiler can rule them out one by one. */
+export type Change<K extends Key = Key, V = unknown> =
+  | ValueChange<K, V, 'snapshot'>
+  | ValueChange<K, V, 'put'>
+  | GoneChange<K, 'remove'>
+  | GoneChange<K, 'leave'>
+  | PartitionChange<K, 'clear'>
+  | PartitionChange<K, 'reset'>
 
 export type ChangeType = Change['type']
 

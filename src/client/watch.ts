@@ -9,7 +9,7 @@
 import { type ByteReader, ByteWriter } from '../core/base/bytes.ts'
 import { GridError } from '../core/base/errors.ts'
 import { checkFilter, type Filter } from '../core/query/filter.ts'
-import { decodeKey, type Key } from '../core/wire/key.ts'
+import type { Key } from '../core/wire/key.ts'
 import {
   EventKind,
   type EventsHeader,
@@ -19,11 +19,12 @@ import {
   writeUnwatch,
   writeWatch,
 } from '../core/wire/message.ts'
-import { decodeTrusted, encodeValue } from '../core/wire/value.ts'
+import { decodeValue, encodeValue } from '../core/wire/value.ts'
 import type { Link } from '../transport/transport.ts'
 import { Channel } from './channel.ts'
 import type { Lane } from './lane.ts'
 import type { MapGate, MapWaiter } from './map-catalog.ts'
+import { toKey } from './operation.ts'
 import { checkNames } from './options.ts'
 import type { EventSink, Router } from './router.ts'
 import {
@@ -345,6 +346,16 @@ class WatchStream implements EventSink, MapWaiter, ChangeSource {
   onEvents(link: Link, header: EventsHeader, reader: ByteReader): void {
     const feed = this.#feeds[header.partition]
     if (feed === undefined || feed.watch !== header.watch || feed.link !== link) return
+    try {
+      this.#read(feed, header, reader)
+    } catch (error) {
+      // Begun again, it would meet the same bytes.
+      this.failed(error as GridError)
+      throw error
+    }
+  }
+
+  #read(feed: Feed, header: EventsHeader, reader: ByteReader): void {
     feed.era = header.era
     feed.backoffMs = 0
     // Without rows to come, whatever comes first is the beginning of the stream.
@@ -367,6 +378,7 @@ class WatchStream implements EventSink, MapWaiter, ChangeSource {
   }
 
   #change(feed: Feed, { kind, cause, seq, key, value }: WatchEvent): ChangeRecord {
+    const { limits } = this.#router
     const type = TYPES[kind]
     if (type === undefined) throw new GridError('MALFORMED', `an event of kind ${kind}`)
     const hasValue = kind === EventKind.snapshot || kind === EventKind.put
@@ -374,8 +386,8 @@ class WatchStream implements EventSink, MapWaiter, ChangeSource {
       this,
       type,
       feed.partition,
-      key.length === 0 ? undefined : decodeKey(key, 0, key.length),
-      hasValue ? decodeTrusted(value, 0, value.length) : undefined,
+      key.length === 0 ? undefined : toKey(key, 0, key.length, limits),
+      hasValue ? decodeValue(value, 0, value.length, limits) : undefined,
       kind === EventKind.remove ? CAUSES[cause] : undefined,
       feed.era,
       seq,

@@ -4,6 +4,7 @@ import type { Grid } from '../../src/client/grid.ts'
 import type { GridMap } from '../../src/client/grid-map.ts'
 import { GridError } from '../../src/core/base/errors.ts'
 import { defaultLimits } from '../../src/core/base/limits.ts'
+import { randomInt, seededRandom } from '../../src/core/base/random.ts'
 import { FLAG_RETRY, Operation, ReplyStatus } from '../../src/core/wire/message.ts'
 import { LoopbackNetwork } from '../../src/transport/loopback.ts'
 import { FakeCluster, type SeenCall } from './fake-cluster.ts'
@@ -389,4 +390,36 @@ test('a client that writes more than a member takes waits for it', async () => {
   await Promise.all(Array.from({ length: 60 }, () => bytes.put(key, value)))
   expect(numbers(seen(0))).toEqual(Array.from({ length: 60 }, (_, n) => n + 2))
   expect(grid.metrics.connectionsLost).toBe(0)
+})
+
+test('whatever refuses, loses and moves: each call takes effect once, and those on a key in order', async () => {
+  const random = seededRandom(20)
+  cluster.processors.set('bump', (value) => ({
+    value: ((value as number) ?? 0) + 1,
+    result: ((value as number) ?? 0) + 1,
+  }))
+  const refusals = ['OVERLOADED', 'NO_LEASE', 'NOT_READY', 'NOT_ENOUGH_REPLICAS'] as const
+  let budget = 400
+  cluster.intercept = ({ member, operation }) => {
+    if (operation !== Operation.invoke || random.next() > 0.2 || budget-- <= 0) return undefined
+    const choice = randomInt(random, 8)
+    if (choice === 0) cluster.move(randomInt(random, 4), cluster.members[randomInt(random, 2)])
+    if (choice === 1) cluster.pushView()
+    if (choice > 1 && choice < 5) {
+      queueMicrotask(() => member.cut())
+      return choice === 2 ? 'drop' : 'loseReply'
+    }
+    return choice < 2 ? 'notOwner' : new GridError(refusals[randomInt(random, 4)]!, 'not now')
+  }
+  const keys = Array.from({ length: 8 }, (_, n) => `counter-${n}`)
+  const count = 150
+  const workers = keys.map(async (key) => {
+    const results: unknown[] = []
+    for (let n = 0; n < count; n++) results.push(await map.invoke(key, 'bump'))
+    return results
+  })
+  const inOrder = Array.from({ length: count }, (_, n) => n + 1)
+  for (const results of await Promise.all(workers)) expect(results).toEqual(inOrder)
+  expect(budget).toBeLessThanOrEqual(250)
+  expect(grid.pendingCalls).toBe(0)
 })
