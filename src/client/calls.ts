@@ -161,6 +161,8 @@ export class Calls {
       timeoutMs = options.timeoutMs ?? timeoutMs
       if (options.consistency === 'confirmed') flags = FLAG_CONFIRMED
     }
+    if (this.#pendingBytes > 4 * this.limits.outputBytesMax)
+      throw new GridError('OVERLOADED', `${this.#pendingBytes} bytes of calls await their answers`)
     const link = gate.id === 0 ? undefined : lane.direct
     if (link === undefined) this.#checkRoom(lane)
     const w = link === undefined ? this.#parking : link.out
@@ -227,8 +229,6 @@ export class Calls {
         'OVERLOADED',
         `partition ${lane.partition} has used up its call numbers; connect again`,
       )
-    if (this.#pendingBytes > 4 * this.limits.outputBytesMax)
-      throw new GridError('OVERLOADED', `${this.#pendingBytes} bytes of calls await their answers`)
   }
 
   /** Takes a call that cannot leave at once. */

@@ -392,6 +392,20 @@ test('a client that writes more than a member takes waits for it', async () => {
   expect(grid.metrics.connectionsLost).toBe(0)
 })
 
+test('bytes that await their answers are bounded', async () => {
+  const small = await open({ outputBytesMax: 100_000 })
+  const bytes = small.map<string, Uint8Array>('m')
+  await bytes.get('a')
+  cluster.intercept = () => 'drop'
+  const value = new Uint8Array(10_000)
+  const puts = Array.from({ length: 60 }, (_, n) => bytes.put(`k${n}`, value))
+  const outcomes = Promise.allSettled(puts)
+  await expect(puts[50]).rejects.toMatchObject({ code: 'OVERLOADED', applied: 'no' })
+  await small.close()
+  const codes = (await outcomes).map((outcome) => outcome.status === 'rejected' && outcome.reason.code)
+  expect(codes.slice(0, 40)).toEqual(new Array(40).fill('CLOSED'))
+})
+
 test('whatever refuses, loses and moves: each call takes effect once, and those on a key in order', async () => {
   const random = seededRandom(20)
   cluster.processors.set('bump', (value) => ({
