@@ -31,6 +31,8 @@ export interface WorkloadOptions {
   readonly writers?: number
   /** No call may fail, not even with an unknown outcome. */
   readonly strict?: boolean
+  /** Of the names of the maps. */
+  readonly prefix?: string
 }
 
 interface Counter {
@@ -81,9 +83,9 @@ export class Workload {
   #running: Promise<unknown> = Promise.resolve()
 
   constructor(grid: Grid, options: WorkloadOptions = {}) {
-    this.#options = { keys: 48, writers: 16, strict: false, ...options }
-    this.counters = grid.map<string, Count>('counters')
-    this.registers = grid.map<string, string>('registers')
+    this.#options = { keys: 48, writers: 16, strict: false, prefix: '', ...options }
+    this.counters = grid.map<string, Count>(`${this.#options.prefix}counters`)
+    this.registers = grid.map<string, string>(`${this.#options.prefix}registers`)
     for (let i = 0; i < this.#options.keys; i++) {
       this.#counters.set(`c${i}`, { acknowledged: 0, unknown: 0, results: new Set() })
       this.#registers.set(`r${i}`, { acknowledged: undefined, unknown: [] })
@@ -225,11 +227,10 @@ export class Copy<V> {
       if (change.type === 'put' || change.type === 'snapshot') {
         if (change.type === 'put') this.#check?.(change.key, this.entries.get(change.key), change.value)
         this.entries.set(change.key, change.value)
-      } else if (change.type === 'remove' || change.type === 'leave') this.entries.delete(change.key)
-      else {
+      } else if (change.type === 'clear' || change.type === 'reset') {
         if (change.type === 'reset') this.resets++
         for (const key of this.entries.keys()) if (change.covers(key)) this.entries.delete(key)
-      }
+      } else this.entries.delete(change.key)
       this.#events.happened()
     }
   }
