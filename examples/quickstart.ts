@@ -97,7 +97,8 @@ async function run(
   print(`query        ${times.query}`)
   print(`failover     ${await failover!.ended}`)
   print(`newcomer     ${newcomer} owns ${owned} partitions`)
-  return compare(stored, statistics, expected, watching)
+  if (owned === 0) print('DIFFERENT    the newcomer has been given nothing')
+  return (await compare(stored, statistics, expected, watching)) && owned > 0
 }
 
 const emptyCounts = { departures: 0, delaySum: 0, delayMax: 0, delayMean: 0, distanceSum: 0, recent: [] }
@@ -208,14 +209,18 @@ function watchRaised(statistics: GridMap<string, Airport>): Watching {
   }
 }
 
-/** Waits until the member owns partitions and returns how many. */
+/** Waits until the member owns partitions and their number has come to rest; returns it. */
 async function untilOwner(grid: Grid, name: string): Promise<number> {
-  const deadline = performance.now() + SETTLE_MS
-  for (;;) {
-    const owned = grid.partitions().filter((p) => p.owner?.name === name).length
-    if (owned > 0 || performance.now() > deadline) return owned
-    await new Promise((resolve) => setTimeout(resolve, 100))
+  const deadlineMs = performance.now() + SETTLE_MS
+  let owned = 0
+  for (let restingSinceMs = performance.now(); performance.now() < deadlineMs; ) {
+    const now = grid.partitions().filter((p) => p.owner?.name === name).length
+    if (now !== owned) restingSinceMs = performance.now()
+    owned = now
+    if (owned > 0 && performance.now() - restingSinceMs > 1000) break
+    await new Promise((resolve) => setTimeout(resolve, 50))
   }
+  return owned
 }
 
 /** Compares all that the grid holds with the plain computation; prints both sides. */
