@@ -32,6 +32,9 @@ export class Lane {
   /** Numbered calls that are not under way. */
   waiting = 0
 
+  /** A write of this session here is known to have made a record. */
+  remembered = false
+
   /** The newest place in the history that a reply has shown. */
   era = 0
   seenEpoch = 0
@@ -155,7 +158,7 @@ export class Lane {
       for (let number = this.ackUpTo + 1; number < this.next && !peer.full; number++) {
         const call = this.find(number)
         if (call === undefined || call.link !== undefined) continue
-        call.send(link, this.ackUpTo, this.epoch)
+        call.send(link, this.ackUpTo, this.epoch, this.remembered)
         this.waiting--
         peer.wrote(call.sizeBytes)
       }
@@ -165,7 +168,7 @@ export class Lane {
       if (call === undefined) break
       this.admit(call)
       this.waiting--
-      call.send(link, this.ackUpTo, this.epoch)
+      call.send(link, this.ackUpTo, this.epoch, this.remembered)
       peer.wrote(call.sizeBytes)
     }
   }

@@ -8,7 +8,7 @@
 import { putU32, putU48 } from '../core/base/bytes.ts'
 import type { Applied } from '../core/base/errors.ts'
 import type { Limits } from '../core/base/limits.ts'
-import { CALL_OFFSET, FLAG_RETRY, Operation, type ReplyView } from '../core/wire/message.ts'
+import { CALL_OFFSET, FLAG_RETRY, FLAG_SESSION, Operation, type ReplyView } from '../core/wire/message.ts'
 import type { Link } from '../transport/transport.ts'
 
 /** Makes the caller's result from an `ok` reply. Throws `MALFORMED`. */
@@ -97,7 +97,7 @@ export class PendingCall {
   }
 
   /** Copies the message to the end of a link's output, as the newest attempt. */
-  send(link: Link, ackUpTo: number, epoch: number): void {
+  send(link: Link, ackUpTo: number, epoch: number, remembered: boolean): void {
     const out = link.out
     out.bytes(this.bytes, this.at, this.at + this.sizeBytes)
     this.bytes = out.buffer
@@ -109,7 +109,8 @@ export class PendingCall {
     putU48(bytes, at + CALL_OFFSET.epoch, epoch)
     // Only where an earlier attempt may have taken effect: an owner may treat a retry of a session that it does not
     // know as expired, and a call that was refused is none.
-    if (this.doubtful && this.isWrite) bytes[at + CALL_OFFSET.flags]! |= FLAG_RETRY
+    if (this.doubtful && this.isWrite)
+      bytes[at + CALL_OFFSET.flags]! |= remembered ? FLAG_RETRY | FLAG_SESSION : FLAG_RETRY
     link.wake()
   }
 

@@ -17,6 +17,7 @@ import {
   type EventsHeader,
   endMessage,
   MessageType,
+  Operation,
   ReplyStatus,
   ReplyView,
   readError,
@@ -251,8 +252,11 @@ export class Router implements RosterHandler, CallsHandler {
       return
     }
     if (reply.status === ReplyStatus.ok) this.#onResult(lane, call, reply)
-    else if (reply.status === ReplyStatus.notOwner) {
-      if (call.link === link) this.#onNotOwner(lane, call, reply.epoch, readId(reader))
+    else if (reply.status === ReplyStatus.notOwner || reply.status === ReplyStatus.moved) {
+      if (call.link !== link) return
+      // The old owner had taken it: it may take effect yet, and the new owner knows.
+      if (reply.status === ReplyStatus.moved) call.doubtful = true
+      this.#onNotOwner(lane, call, reply.epoch, readId(reader))
     } else this.#onError(lane, call, link, readError(reader))
   }
 
@@ -269,10 +273,13 @@ export class Router implements RosterHandler, CallsHandler {
       return
     }
     if (isBefore(lane.era, lane.seenEpoch, lane.seq, era, epoch, seq)) {
+      // After a declared loss nothing of this session is remembered any more.
+      if (era > lane.era) lane.remembered = false
       lane.era = era
       lane.seenEpoch = epoch
       lane.seq = seq
     }
+    if (!lane.remembered && leavesTrace(call.operation, reply)) lane.remembered = true
     let result: unknown
     try {
       result = call.decode(reply, call, this.limits)
@@ -419,4 +426,19 @@ function probe(peer: Peer, nowMs: number): void {
     writeViewRequest(peer.link)
   } else if (nowMs - peer.probedMs > DEAD_MS)
     peer.link.close(new GridError('UNREACHABLE', `${peer.address}: silent for ${DEAD_MS} ms`))
+}
+
+/** Whether an answer shows that the call has made a record, which makes the partition remember the session. */
+function leavesTrace(operation: number, { bytes, payloadStart, payloadEnd }: ReplyView): boolean {
+  switch (operation) {
+    case Operation.put:
+    case Operation.update:
+      return true
+    case Operation.putIfAbsent:
+    case Operation.replace:
+    case Operation.remove:
+      return payloadEnd > payloadStart && bytes[payloadStart] === 1
+    default:
+      return false
+  }
 }

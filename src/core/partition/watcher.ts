@@ -64,8 +64,10 @@ export class Watcher {
   #position = 0
   /** The position that the subscriber knows of. */
   #known = 0
-  /** Hashes of the keys that the subscriber holds, with a filter; undefined where they are not known. */
-  #held: Set<number> | undefined
+  /** Keys that the subscriber was told of and holds, with a filter; undefined where they are not known. */
+  #held: Set<string> | undefined
+  /** Hashes of keys that it brought along. Two keys may share one, so none is ever taken out. */
+  #brought: ReadonlySet<number> = new Set()
   #reset = false
   // the message being written
   #out = new ByteWriter(16)
@@ -83,8 +85,8 @@ export class Watcher {
       where.length === 0 ? RowFilter.all : compileFilter(decodeValue(where, 0, where.length, limits), limits)
     this.#initialWanted = request.initial
     this.credit = request.credit
-    if (this.#filter !== RowFilter.all && (request.heldKnown || !request.resume))
-      this.#held = new Set(request.held)
+    if (this.#filter !== RowFilter.all && (request.heldKnown || !request.resume)) this.#held = new Set()
+    this.#brought = new Set(request.held)
     const { resume } = request
     if (!resume) this.#phase = 'new'
     else if (resume.era !== owner.config.era || resume.seq > owner.head) this.#restart()
@@ -135,6 +137,7 @@ export class Watcher {
     this.#phase = 'new'
     this.#initialWanted = true
     if (this.#filter !== RowFilter.all) this.#held = new Set()
+    this.#brought = new Set()
   }
 
   #rows(): boolean {
@@ -158,7 +161,7 @@ export class Watcher {
 
   #row(record: RecordView): void {
     if (record.seq > this.#base || !this.#matches(record)) return
-    this.#held?.add(record.hash)
+    this.#held?.add(keyOf(record))
     this.#event(EventKind.snapshot, record, true)
   }
 
@@ -190,12 +193,11 @@ export class Watcher {
     if (record.map !== this.#map) return
     if (record.kind === RecordKind.put) {
       if (this.#matches(record)) {
-        this.#held?.add(record.hash)
+        this.#held?.add(keyOf(record))
         this.#event(EventKind.put, record, true)
-      } else if (this.#lets(record.hash)) this.#event(EventKind.leave, record, false)
+      } else if (this.#lets(record)) this.#event(EventKind.leave, record, false)
     } else if (record.kind === RecordKind.remove) {
-      if (this.#filter === RowFilter.all || this.#lets(record.hash))
-        this.#event(EventKind.remove, record, false)
+      if (this.#filter === RowFilter.all || this.#lets(record)) this.#event(EventKind.remove, record, false)
     } else if (record.kind === RecordKind.clear) {
       this.#held?.clear()
       this.#bare(EventKind.clear, record.seq)
@@ -209,8 +211,8 @@ export class Watcher {
   }
 
   /** Whether a key may be one that the subscriber holds; from now on it is not. */
-  #lets(hash: number): boolean {
-    return this.#held === undefined || this.#held.delete(hash)
+  #lets(record: RecordView): boolean {
+    return this.#held === undefined || this.#held.delete(keyOf(record)) || this.#brought.has(record.hash)
   }
 
   // ---- the message
@@ -273,6 +275,11 @@ export class Watcher {
     this.credit -= this.#count
     this.client.wake()
   }
+}
+
+/** A key's bytes as a text of one character a byte: exact, and fit for a set. */
+function keyOf(record: RecordView): string {
+  return record.bytes.toString('latin1', record.keyStart, record.keyEnd)
 }
 
 /** All subscriptions to one partition, at its owner. */
