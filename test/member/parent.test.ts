@@ -30,7 +30,7 @@ function start(name: string, certify?: () => Promise<void>): Run {
     })
   })
   const listener = process.listeners('SIGTERM').find((candidate) => !before.has(candidate))!
-  return { ended: ended!, ready, deaths, notes, signal: (signal) => listener(signal, 15) }
+  return { ended: ended!, ready, deaths, notes, signal: (signal) => listener(signal) }
 }
 
 describe('the parent of a member process', () => {
