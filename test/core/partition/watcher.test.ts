@@ -1,0 +1,170 @@
+import { describe, expect, test } from 'vitest'
+import { ByteWriter } from '../../../src/core/base/bytes.ts'
+import { defaultLimits } from '../../../src/core/base/limits.ts'
+import { encodeValue } from '../../../src/core/wire/value.ts'
+import { A, B, Bench, configOf, exchange, TestClient, TestOutlet, watchOf } from './support.ts'
+
+const alone = configOf({ inSync: [A] })
+const pair = configOf({ inSync: [A, B] })
+
+function filter(where: object): Uint8Array {
+  const w = new ByteWriter(64)
+  encodeValue(w, where, defaultLimits)
+  return w.take()
+}
+
+function pairOfReplicas(): [Bench, Bench] {
+  const benches: [Bench, Bench] = [new Bench(A), new Bench(B)]
+  for (const bench of benches) bench.adopt(pair)
+  exchange(...benches)
+  return benches
+}
+
+describe('a subscription', () => {
+  test('is a snapshot and the stream after it, without gap or overlap, of committed entries alone', () => {
+    const [a, b] = pairOfReplicas()
+    const client = new TestClient()
+    client.put(a, 'before', 1)
+    client.put(a, 'changing', 1)
+    exchange(a, b)
+    const watcher = new TestOutlet('7'.repeat(32))
+    client.put(a, 'changing', 2) // not committed as the snapshot is taken
+    client.put(a, 'after', 1)
+    a.owner.watchers.add(watcher, watchOf())
+    a.work()
+    // `changing` as it was is superseded, and as it is it is not committed: the stream will tell of it.
+    expect(watcher.lines()).toEqual(['snapshot before=1 at 3', 'position 0'])
+    client.put(a, 'before', 2)
+    a.work()
+    expect(watcher.lines()).toEqual([])
+    exchange(a, b)
+    a.work()
+    // Positions are told from the point on at which all that the snapshot left out has come by the stream.
+    expect(watcher.lines()).toEqual([
+      'put changing=2 at 5',
+      'position 0',
+      'put after=1 at 6',
+      'snapshotEnd at 6',
+      'position 6',
+      'put before=2 at 7',
+      'position 7',
+    ])
+    client.remove(a, 'before')
+    exchange(a, b)
+    client.clear(a)
+    exchange(a, b)
+    expect(watcher.lines()).toEqual(['remove before at 8', 'position 8', 'clear at 9', 'position 9'])
+  })
+
+  test('without the snapshot begins with what comes', () => {
+    const a = new Bench(A)
+    a.adopt(alone)
+    const client = new TestClient()
+    client.put(a, 'k', 1)
+    const watcher = new TestOutlet('7'.repeat(32))
+    a.owner.watchers.add(watcher, watchOf({ initial: false }))
+    a.work()
+    expect(watcher.lines()).toEqual(['snapshotEnd at 3', 'position 3'])
+    client.put(a, 'k', 2)
+    a.work()
+    expect(watcher.lines()).toEqual(['put k=2 at 4', 'position 4'])
+  })
+
+  test('with a filter tells of entries that come to match and that do not match any more', () => {
+    const a = new Bench(A)
+    a.adopt(alone)
+    const client = new TestClient()
+    client.put(a, 'in', { n: 1 })
+    client.put(a, 'out', { n: 0 })
+    const watcher = new TestOutlet('7'.repeat(32))
+    a.owner.watchers.add(watcher, watchOf({ where: filter({ n: { $gt: 0 } }) }))
+    a.work()
+    watcher.take()
+    client.put(a, 'in', { n: 0 })
+    client.put(a, 'out', { n: 0 })
+    client.put(a, 'in', { n: -1 })
+    client.remove(a, 'in')
+    client.put(a, 'out', { n: 5 })
+    client.remove(a, 'out')
+    a.work()
+    const told = watcher.lines().filter((line) => !line.startsWith('position'))
+    expect(told).toEqual(['leave in at 5', 'put out={"n":5} at 9', 'remove out at 10'])
+  })
+
+  test('gets what it has granted, and goes on as it grants more', () => {
+    const a = new Bench(A)
+    a.adopt(alone)
+    const client = new TestClient()
+    for (let i = 0; i < 5; i++) client.put(a, `k${i}`, i)
+    const watcher = new TestOutlet('7'.repeat(32))
+    a.owner.watchers.add(watcher, watchOf({ initial: false, resume: { era: 1, seq: 2 }, credit: 2 }))
+    a.work()
+    expect(watcher.lines()).toEqual(['put k0=0 at 3', 'put k1=1 at 4', 'position 4'])
+    a.owner.watchers.credit(watcher, 1, 10)
+    a.work()
+    expect(watcher.lines()).toEqual(['put k2=2 at 5', 'put k3=3 at 6', 'put k4=4 at 7', 'position 7'])
+  })
+
+  test('goes on at a promoted backup where it was', () => {
+    const [a, b] = pairOfReplicas()
+    const client = new TestClient()
+    client.put(a, 'k', 1)
+    client.put(a, 'k', 2)
+    exchange(a, b)
+    b.adopt(configOf({ n: 2, owner: B, inSync: [B] }))
+    const watcher = new TestOutlet('7'.repeat(32))
+    b.owner.watchers.add(watcher, watchOf({ resume: { era: 1, seq: 3 } }))
+    b.work()
+    expect(watcher.lines()).toEqual(['put k=2 at 4', 'position 5'])
+  })
+
+  test('of a token from another era, or from what the log has forgotten, is reset', () => {
+    const a = new Bench(A, { historyBytes: 0 })
+    a.adopt(alone)
+    const client = new TestClient()
+    for (let i = 0; i < 100; i++) client.put(a, 'k', 'x'.repeat(2000))
+    client.put(a, 'k', 'y')
+    for (const resume of [
+      { era: 0, seq: 3 },
+      { era: 1, seq: 3 },
+      { era: 1, seq: 5000 },
+    ]) {
+      const watcher = new TestOutlet('7'.repeat(32))
+      a.owner.watchers.add(watcher, watchOf({ resume }))
+      a.work()
+      const told = watcher.lines().filter((line) => !line.startsWith('position'))
+      expect(told).toEqual(['reset at 103', 'snapshot k="y" at 103', 'snapshotEnd at 103'])
+    }
+  })
+
+  test('that nothing has happened to is told how far it has come, before it moves and as time goes on', () => {
+    const a = new Bench(A)
+    a.adopt(alone)
+    const client = new TestClient()
+    const watcher = new TestOutlet('7'.repeat(32))
+    a.owner.watchers.add(watcher, watchOf({ where: filter({ n: 1 }) }))
+    a.work()
+    watcher.take()
+    for (let i = 0; i < 10; i++) client.put(a, 'k', { n: 0 })
+    a.work()
+    expect(watcher.lines()).toEqual([])
+    a.adopt(configOf({ n: 2, owner: A, inSync: [A] }))
+    expect(watcher.lines()).toEqual(['position 12'])
+    for (let i = 0; i < 1100; i++) client.put(a, 'k', { n: 0 })
+    a.work()
+    expect(watcher.lines()).toEqual([expect.stringMatching(/^position 1\d\d\d$/)])
+    a.adopt(configOf({ n: 3, owner: B, inSync: [B] }))
+    expect(watcher.lines()).toEqual(['position 1112', 'watchEnd NOT_OWNER'])
+  })
+
+  test('a partition takes watchersMax of them', () => {
+    const a = new Bench(A, { limits: { watchersMax: 1 } })
+    a.adopt(alone)
+    const outlet = new TestOutlet('7'.repeat(32))
+    a.owner.watchers.add(outlet, watchOf({ watch: 1 }))
+    a.owner.watchers.add(outlet, watchOf({ watch: 1 })) // takes its own place
+    expect(() => a.owner.watchers.add(outlet, watchOf({ watch: 2 }))).toThrow(/OVERLOADED.*watchersMax/)
+    a.owner.watchers.removeAll(outlet)
+    a.owner.watchers.add(outlet, watchOf({ watch: 2 }))
+  })
+})
