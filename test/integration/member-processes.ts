@@ -28,6 +28,7 @@ export class MemberProcesses {
   readonly #control: Control
   #view: View = emptyView
   #waiting: (() => void)[] = []
+  #following: Promise<void> | undefined
 
   private constructor(server: TestNatsServer) {
     this.#server = server
@@ -35,9 +36,7 @@ export class MemberProcesses {
   }
 
   static async start(): Promise<MemberProcesses> {
-    const members = new MemberProcesses(await TestNatsServer.start())
-    await members.#follow()
-    return members
+    return new MemberProcesses(await TestNatsServer.start())
   }
 
   async #follow(): Promise<void> {
@@ -82,6 +81,8 @@ export class MemberProcesses {
     )
     const { pid, address } = JSON.parse(await running.line(/^\{/)) as { pid: number; address: string }
     this.#members.set(name, { running, pid, address })
+    this.#following ??= this.#follow()
+    await this.#following
   }
 
   /** Ends the member process itself, at once; its parent lives to certify that. */
