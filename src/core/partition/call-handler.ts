@@ -228,6 +228,11 @@ export class CallHandler implements Call {
     }
   }
 
+  unchanged(dependsOn: number): void {
+    if ((this.view.flags & FLAG_RETRY) === 0) this.read(dependsOn)
+    else this.#write(RecordKind.noop, EMPTY, 0, 0, 0)
+  }
+
   put(bytes: Uint8Array, start: number, end: number, expiresAt: number): void {
     const { pool } = this.owner.context
     if (pool.usedBytes > pool.maxBytes * (1 - RESERVE)) {

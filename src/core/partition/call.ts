@@ -38,6 +38,11 @@ export interface Call {
   read(dependsOn: number): void
   /** The same with bytes that may be anyone's. */
   readBytes(dependsOn: number, bytes: Uint8Array, start: number, end: number): void
+  /**
+   * Answers with `payload` a write that turned out to change nothing. Of a call that was sent before, this too is remembered
+   * by a record: else its first copy, late on another link, could take effect after the answer.
+   */
+  unchanged(dependsOn: number): void
   /** Stores a value under the call's key and answers with `payload`. */
   put(bytes: Uint8Array, start: number, end: number, expiresAt: number): void
   /** Removes the call's key and answers with `payload`. */

@@ -3,7 +3,7 @@
  *
  * To add one: give it a number and a layout in wire/message.ts, write its function here, and give the client a method.
  * A function reads its argument, looks at the entry, writes its answer to `payload`, and ends with exactly one of
- * `read`, `put`, `remove`, `clear` (call-handler.ts). It may throw a `GridError` before that: then nothing has changed.
+ * `read`, `unchanged`, `put`, `remove`, `clear` (call-handler.ts). It may throw a `GridError` before that: then nothing has changed.
  */
 
 import { GridError } from '../base/errors.ts'
@@ -57,7 +57,7 @@ function putIfAbsent(call: Call): void {
   checkNewValue(call)
   const exists = call.lookup()
   call.payload.u8(exists ? 0 : 1)
-  if (exists) call.read(call.dependsOn)
+  if (exists) call.unchanged(call.dependsOn)
   else call.put(argument.bytes, argument.offset, argument.end, expiresAt)
 }
 
@@ -69,7 +69,7 @@ function replace(call: Call): void {
   const fits = call.lookup() && isVersion(call, version)
   call.payload.u8(fits ? 1 : 0)
   if (!fits) {
-    call.read(call.dependsOn)
+    call.unchanged(call.dependsOn)
     return
   }
   const expiresAt = ttlMs === TTL_DEFAULT ? call.found.expiresAt : expiryOf(call, ttlMs)
@@ -81,7 +81,7 @@ function remove(call: Call): void {
   const fits = call.lookup() && isVersion(call, version)
   call.payload.u8(fits ? 1 : 0)
   if (fits) call.remove()
-  else call.read(call.dependsOn)
+  else call.unchanged(call.dependsOn)
 }
 
 function update(call: Call): void {
@@ -111,7 +111,7 @@ function invoke(call: Call): void {
   if (where !== RowFilter.all && !(exists && where.matches(found.bytes, found.valueStart, found.valueEnd))) {
     payload.u8(0)
     encodeValue(payload, null, limits)
-    call.read(call.dependsOn)
+    call.unchanged(call.dependsOn)
     return
   }
   const effect = runProcessor(processor, name, view, exists ? found : undefined, owner.config.era, input)
@@ -132,7 +132,7 @@ function finish(call: Call, name: string, effect: Effect, exists: boolean): void
     const expiresAt = effect.ttlMs === undefined ? kept : expiryOf(call, effect.ttlMs ?? TTL_NONE)
     call.put(value.buffer, value.start, value.length, expiresAt)
   } else if (effect.kind === 'remove' && exists) call.remove()
-  else call.read(call.dependsOn)
+  else call.unchanged(call.dependsOn)
 }
 
 function size(call: Call): void {
@@ -144,7 +144,7 @@ function clear(call: Call): void {
   const count = call.store.count(call.view.map)
   call.payload.u48(count)
   if (count > 0) call.clear()
-  else call.read(call.owner.lastRemovalSeq)
+  else call.unchanged(call.owner.lastRemovalSeq)
 }
 
 /** Bytes after which a page ends early. */
