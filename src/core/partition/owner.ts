@@ -186,11 +186,14 @@ export class Owner implements Ownership {
     context.propose(this.unresolved)
   }
 
-  /** Takes a replica out of the in-sync set, unless too few would be left to commit anything. */
+  /** Takes a replica out of the in-sync set; where too few would be left to commit anything, a learner takes its place. */
   shrink(id: MemberId, reason: string, epoch: number): void {
     if (this.unresolved || !this.config.inSync.includes(id)) return
     const inSync = this.config.inSync.filter((member) => member !== id)
-    if (inSync.length < this.context.minInSync) return
+    if (inSync.length < this.context.minInSync) {
+      this.#add(inSync, reason, epoch)
+      return
+    }
     if (this.log.adding) this.#giveUpAdding()
     this.context.note({ kind: 'shrink', partition: this.partition, detail: `${id}: ${reason}` })
     this.#propose({ inSync, reason }, epoch)
@@ -253,7 +256,7 @@ export class Owner implements Ownership {
       }
     }
     if (this.#successor !== undefined) this.#handOver(this.#successor, epoch)
-    else this.#expand(epoch)
+    else this.#add(this.config.inSync, 'level', epoch)
   }
 
   #handOver(to: MemberId, epoch: number): void {
@@ -265,17 +268,24 @@ export class Owner implements Ownership {
     }
   }
 
-  /** Constrain first, then wait until the learner holds everything that is committed, then propose. */
-  #expand(epoch: number): void {
-    const adding = this.log.adding
+  /**
+   * Proposes the in-sync set of `keep` and the learner that is level: constrain first, then wait until it holds everything
+   * that is committed and everyone kept holds the base that it takes for committed. The commit itself may be unable to
+   * get there, for want of replicas or because of the one that is to go.
+   */
+  #add(keep: readonly MemberId[], reason: string, epoch: number): void {
+    const { log } = this
+    const { adding } = log
     if (adding === undefined) {
-      const level = this.log.levelLearner(this.head)
-      if (level) this.log.constrain(level.id)
+      const level = log.levelLearner(this.head)
+      if (level) log.constrain(level.id)
       return
     }
-    const peer = this.log.peers.get(adding)
-    if (!peer || peer.ack < this.commit || this.commit < peer.base) return
-    this.#propose({ inSync: [...this.config.inSync, adding], reason: 'level' }, epoch)
+    const peer = log.peers.get(adding)
+    if (!peer || peer.ack < Math.max(this.commit, peer.base)) return
+    const holds = (id: MemberId): boolean =>
+      id === this.context.self || (log.peers.get(id)?.ack ?? 0) >= peer.base
+    if (keep.every(holds)) this.#propose({ inSync: [...keep, adding], reason }, epoch)
   }
 
   // ---- calls
