@@ -144,9 +144,12 @@ export class ConfigLog {
     this.#proposals.set(next.partition, { next, sentMonoMs: Number.NEGATIVE_INFINITY })
   }
 
-  /** Asks for something, once in a while; the caller asks until it sees it in the view. `key` names the wish. */
+  /**
+   * Asks for something, once in a while; the caller asks until it sees it in the view. `key` names the wish. Not of a log
+   * without a founding: it would be ignored, and by moving the log's end make the founding fail.
+   */
   ask(key: string, item: Item, now: Now): void {
-    if (!this.ready || this.conflicted) return
+    if (!this.ready || this.conflicted || this.#folding.clusterId === '') return
     const last = this.#asked.get(key)
     if (last !== undefined && now.monoMs - last < AGAIN_MS) return
     this.#asked.set(key, now.monoMs)

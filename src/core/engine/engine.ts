@@ -18,6 +18,7 @@ import { packConfigs, unpackConfigs } from '../membership/pack.ts'
 import type { View } from '../membership/view.ts'
 import type { Context, NotableEvent, Now, Outlet } from '../partition/context.ts'
 import { Partition } from '../partition/partition.ts'
+import { sendRedirect } from '../partition/reply-queue.ts'
 import { BlockPool } from '../store/block-pool.ts'
 import { History } from '../store/history.ts'
 import { CallView, MessageType } from '../wire/message.ts'
@@ -197,8 +198,10 @@ export class Engine {
       case MessageType.call: {
         const call = this.#call.read(r)
         const partition = this.partitions[call.partition]
-        if (!partition) throw new GridError('MALFORMED', `there is no partition ${call.partition}`)
-        partition.onCall(call, client, now)
+        if (partition) partition.onCall(call, client, now)
+        else if (this.log.founded) throw new GridError('MALFORMED', `there is no partition ${call.partition}`)
+        // The client has heard of the founding from another member.
+        else sendRedirect(client, call.partition, call.call, { era: 0, epoch: 0, seq: 0 }, '', false)
         return
       }
       case MessageType.watch:
@@ -336,7 +339,9 @@ export class Engine {
   #leave(now: Now): void {
     const { view } = this.log
     const { id } = this.#settings.self
-    if (!this.log.founded || !view.members.has(id)) {
+    // Struck off the roster for silence is not yet free to go: partitions may still count on this member.
+    const wanted = view.members.has(id) || view.silent.has(id) || view.named.has(id)
+    if (!this.log.founded || !wanted) {
       this.#effects.ended('left')
       return
     }
