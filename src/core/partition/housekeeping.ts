@@ -113,7 +113,7 @@ export class Housekeeping {
 
   #isIdle(policy: Policy, stamp: number, now: Now): boolean {
     // A stamp of 0 means that this owner has not seen it used: it counts from now.
-    return stamp !== 0 && secondsOf(policy, stamp) * 1000 + policy.maxIdleMs <= now.wallMs
+    return stamp !== 0 && secondsAfter(policy, stamp) * 1000 + policy.maxIdleMs <= now.wallMs
   }
 
   /** Looks at a few entries drawn at random; where many of them are idle, there is more to do (as Redis expires). */
@@ -240,8 +240,9 @@ function isTracked(policy: Policy): boolean {
 const LFU_START = 5
 const LFU_FACTOR = 10
 
-function secondsOf(policy: Policy, stamp: number): number {
-  return policy.eviction?.policy === 'lfu' ? (stamp >>> 8) * 60 : stamp
+/** The end of the second, or minute, that a stamp names: idleness may be found out that much late, but never early. */
+function secondsAfter(policy: Policy, stamp: number): number {
+  return policy.eviction?.policy === 'lfu' ? ((stamp >>> 8) + 1) * 60 : stamp + 1
 }
 
 function nextStamp(policy: Policy, stamp: number, now: Now, chance: number): number {
