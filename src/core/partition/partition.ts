@@ -135,8 +135,8 @@ export class Partition {
     // Only the first configuration of a partition and a declared loss begin with nothing.
     const fresh = voided || (known === undefined && config.prev === '')
     if (config.owner === self) this.#own(config, fresh, now)
-    else if (config.inSync.includes(self)) this.#follow(config, fresh, now)
-    else this.#stepOut(config, known?.inSync.includes(self) === true, now)
+    else if (config.inSync.includes(self)) this.#follow(config, known, fresh, now)
+    else this.#stepOut(config, known, now)
   }
 
   #own(config: PartitionConfig, fresh: boolean, now: Now): void {
@@ -155,7 +155,7 @@ export class Partition {
     this.#owner = new Owner(this.id, this.#context, replica, config, this.#reference, now)
   }
 
-  #follow(config: PartitionConfig, fresh: boolean, now: Now): void {
+  #follow(config: PartitionConfig, known: PartitionConfig | undefined, fresh: boolean, now: Now): void {
     if (this.#owner) {
       const drained = this.#owner.retire(config)
       this.#owner = undefined
@@ -181,16 +181,16 @@ export class Partition {
       return
     }
     // Without data this replica is in sync in name only: it answers nothing, and the owner will take it out.
-    this.#backup?.follow(now.monoMs)
+    this.#backup?.follow(now.monoMs, known?.ownership === config.ownership)
   }
 
   /** Not named in sync: a learner goes on while its owner does, anything else ends. */
-  #stepOut(config: PartitionConfig, wasInSync: boolean, now: Now): void {
-    if (wasInSync || this.#teacher !== config.owner) {
+  #stepOut(config: PartitionConfig, known: PartitionConfig | undefined, now: Now): void {
+    if (known?.inSync.includes(this.#context.self) || this.#teacher !== config.owner) {
       this.#owner?.retire(config)
       this.#drop()
     } else {
-      this.#backup?.follow(now.monoMs)
+      this.#backup?.follow(now.monoMs, known?.ownership === config.ownership)
     }
   }
 

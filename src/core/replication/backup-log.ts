@@ -47,9 +47,12 @@ export class BackupLog {
     this.#apply = apply
   }
 
-  /** Another owner, or the same one anew: nothing is matched with its log yet. */
-  follow(monoMs: number): void {
-    this.#matched = 0
+  /**
+   * The configuration changed. Of another ownership's log nothing is matched yet; under the same one everything stays so,
+   * for its owner will not send again what was acknowledged.
+   */
+  follow(monoMs: number, sameOwnership: boolean): void {
+    if (!sameOwnership) this.#matched = 0
     this.revoked = false
     this.promisedMonoMs = monoMs
   }
