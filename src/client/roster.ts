@@ -57,10 +57,10 @@ export class Roster {
     return this.#open > 0
   }
 
-  /** Some open link, for what any member can answer. */
-  anyLink(): Link | undefined {
-    for (const peer of this.peers.values()) if (peer.link !== undefined) return peer.link
-    return undefined
+  /** Some connected member, for what any of them can answer: by chance, since one may be behind the others. */
+  anyPeer(): Peer | undefined {
+    const open = [...this.peers.values()].filter(({ link }) => link !== undefined && !link.closed)
+    return open[Math.floor(Math.random() * open.length)]
   }
 
   get(id: string): Peer | undefined {

@@ -100,7 +100,7 @@ export class Router implements RosterHandler, CallsHandler {
     this.roster = new Roster({ ...options, queueBytesMax: options.limits.outputBytesMax >>> 3 }, this)
     this.calls = new Calls(options, this.metrics, this)
     this.catalog = new MapCatalog({
-      anyLink: () => this.roster.anyLink(),
+      anyLink: () => this.roster.anyPeer()?.link,
       nowMs: this.#nowMs,
       release: (call) => this.calls.enqueue(this.lanes[call.partition]!, call),
       giveUp: (call, error) => this.calls.giveUp(call, error),
@@ -116,7 +116,8 @@ export class Router implements RosterHandler, CallsHandler {
   /** Sends what waits in a lane, or sees to it that somebody comes back to it. */
   pump(lane: Lane): void {
     if (!lane.hungry || lane.retryAtMs !== 0 || this.closed) return
-    const owner = lane.owner
+    // Where nobody is known to own the partition, any member says who does, or that it is lost.
+    const owner = lane.owner ?? this.roster.anyPeer()
     if (owner?.link === undefined || owner.link.closed) {
       if (owner !== undefined) this.roster.connect(owner)
       this.requestView()
@@ -189,10 +190,7 @@ export class Router implements RosterHandler, CallsHandler {
   requestView(): void {
     const nowMs = this.#nowMs()
     if (nowMs - this.#viewRequestedMs < VIEW_REQUEST_MS) return
-    const open = [...this.roster.peers.values()].filter(
-      (peer) => peer.link !== undefined && !peer.link.closed,
-    )
-    const link = open[Math.floor(Math.random() * open.length)]?.link
+    const link = this.roster.anyPeer()?.link
     if (link === undefined) return
     this.#viewRequestedMs = nowMs
     writeViewRequest(link)

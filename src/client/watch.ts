@@ -316,7 +316,8 @@ class WatchStream implements EventSink, MapWaiter, ChangeSource {
     // Positions of another era mean nothing: as if no position were known.
     if (error.code === 'ERA_CHANGED') feed.positioned = false
     if (!feed.positioned && feed.dirty) this.#startAgain(feed)
-    if (error.code === 'NOT_OWNER') this.#router.requestView()
+    // A lost partition is asked for until somebody begins it anew: then the watcher is told `reset`.
+    if (error.code === 'NOT_OWNER' || error.code === 'PARTITION_LOST') this.#router.requestView()
     this.#retry(feed)
   }
 

@@ -84,7 +84,7 @@ const TABLE = {
     24,
     true,
     'no',
-    'Every in-sync replica of the partition is gone; restart them or declare the loss.',
+    'Every in-sync replica of the partition is gone; reconnect one, or begin anew with "actorgrid partitions reset".',
   ),
   NOT_READY: row(
     25,

@@ -6,6 +6,7 @@ import type { ByteReader } from '../base/bytes.ts'
 import { GridError } from '../base/errors.ts'
 import type { MapConfig } from '../membership/config.ts'
 import { readMapConfig, writeMapConfig } from '../membership/field.ts'
+import { lossOf, replicasText } from '../membership/loss.ts'
 import type { View } from '../membership/view.ts'
 import type { Now, Outlet } from '../partition/context.ts'
 import type { Partition } from '../partition/partition.ts'
@@ -136,6 +137,24 @@ export class ClientDesk {
     return true
   }
 
+  // ---- loss
+
+  /**
+   * Why nobody can answer for a partition that this member does not own: all replicas are gone, and the cluster may not
+   * begin it anew by itself. Said only by one that knows at least the epoch that the client does.
+   */
+  lossOf(partition: Partition, epoch: number): GridError | undefined {
+    const { view, ready } = this.#log
+    if (!ready || partition.owner || partition.conflicted) return undefined
+    const loss = lossOf(view, partition.id)
+    // What this partition has heard of may be newer than the log here; and this member itself may be the one missing.
+    if (!loss || loss.config.id !== partition.config?.id || loss.config.epoch < epoch) return undefined
+    if (loss.config.inSync.includes(this.#settings.self.id)) return undefined
+    const what = `no in-sync replica of partition ${partition.id} is left: ${replicasText(loss)}`
+    const help = "reconnect a silent one that still runs, or begin anew with 'actorgrid partitions reset'"
+    return new GridError('PARTITION_LOST', `${what}; ${help}`)
+  }
+
   // ---- subscriptions
 
   watch(client: Outlet, r: ByteReader): void {
@@ -144,6 +163,8 @@ export class ClientDesk {
     const owner = partition?.owner
     try {
       if (!partition || !owner || owner.stopped || request.epoch > owner.reference.epoch) {
+        const loss = partition && this.lossOf(partition, request.epoch)
+        if (loss) throw loss
         throw new GridError('NOT_OWNER', `this member does not own partition ${request.partition} now`)
       }
       if (!this.#log.view.maps[request.map - 1])

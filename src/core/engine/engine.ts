@@ -18,7 +18,7 @@ import { packConfigs, unpackConfigs } from '../membership/pack.ts'
 import type { View } from '../membership/view.ts'
 import type { Context, NotableEvent, Now, Outlet } from '../partition/context.ts'
 import { Partition } from '../partition/partition.ts'
-import { sendRedirect } from '../partition/reply-queue.ts'
+import { sendRedirect, sendRefusal } from '../partition/reply-queue.ts'
 import { BlockPool } from '../store/block-pool.ts'
 import { History } from '../store/history.ts'
 import { CallView, MessageType } from '../wire/message.ts'
@@ -198,7 +198,9 @@ export class Engine {
       case MessageType.call: {
         const call = this.#call.read(r)
         const partition = this.partitions[call.partition]
-        if (partition) partition.onCall(call, client, now)
+        const loss = partition && this.clients.lossOf(partition, call.epoch)
+        if (loss) sendRefusal(client, call.partition, call.call, partition.config, loss)
+        else if (partition) partition.onCall(call, client, now)
         else if (this.log.founded) throw new GridError('MALFORMED', `there is no partition ${call.partition}`)
         // The client has heard of the founding from another member.
         else sendRedirect(client, call.partition, call.call, { era: 0, epoch: 0, seq: 0 }, '', false)

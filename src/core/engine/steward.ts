@@ -8,8 +8,8 @@
  */
 
 import { type MemberId, nextEpoch, type PartitionConfig } from '../membership/config.ts'
+import { heirOf, lostConfig } from '../membership/loss.ts'
 import { targetOf, wishes } from '../membership/placement.ts'
-import { activeMembers } from '../membership/roster.ts'
 import type { View } from '../membership/view.ts'
 import type { Now } from '../partition/context.ts'
 import type { Partition } from '../partition/partition.ts'
@@ -122,7 +122,7 @@ export class Steward {
   ): void {
     const epoch = nextEpoch(config.epoch, view.gen)
     const { self } = this.#settings
-    if (gone.length === config.inSync.length) this.#declareLost(config, epoch, view, now)
+    if (gone.length === config.inSync.length) this.#declareLost(config, view, now)
     else if (partition.owner) partition.owner.shrink(gone[0]!, 'dead', epoch)
     else if (gone.includes(config.owner)) {
       // Each living replica waits for those before it, in case they are gone too.
@@ -133,24 +133,10 @@ export class Steward {
   }
 
   /** Every replica is proven dead: the partition begins a new era, empty. */
-  #declareLost(config: PartitionConfig, epoch: number, view: View, now: Now): void {
-    const living = activeMembers(view)
-    const row = view.target?.table[config.partition]?.filter((id) => living.some((m) => m.id === id)) ?? []
-    const heir = row[0] ?? living[config.partition % Math.max(1, living.length)]?.id
+  #declareLost(config: PartitionConfig, view: View, now: Now): void {
+    const heir = heirOf(view, config.partition)
     if (heir !== this.#settings.self.id) return
-    const id = this.#settings.newId()
-    const next = {
-      ...config,
-      epoch,
-      id,
-      prev: config.id,
-      owner: heir,
-      ownership: id,
-      inSync: [heir],
-      era: config.era + 1,
-      reason: 'lost',
-      by: heir,
-    }
+    const next = lostConfig(config, view.gen, heir, this.#settings.newId(), heir)
     this.#log.ask(`lost ${config.partition} ${config.id}`, { kind: 'lost', next, forced: false }, now)
   }
 

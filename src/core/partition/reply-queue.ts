@@ -6,9 +6,19 @@
  * write's answer is read from its own record; nothing is copied for it.
  */
 
+import { ByteWriter } from '../base/bytes.ts'
+import type { GridError } from '../base/errors.ts'
+import type { PartitionConfig } from '../membership/config.ts'
 import type { LogStore } from '../store/log-store.ts'
 import { RecordView } from '../store/record.ts'
-import { beginMessage, endMessage, MessageType, ReplyStatus, writeReplyHeader } from '../wire/message.ts'
+import {
+  beginMessage,
+  endMessage,
+  MessageType,
+  ReplyStatus,
+  writeError,
+  writeReplyHeader,
+} from '../wire/message.ts'
 import type { Outlet } from './context.ts'
 
 /** Where in the partition's history an answer stands. */
@@ -142,6 +152,21 @@ export function sendReply(
   w.bytes(bytes, start, end)
   endMessage(w, mark)
   client.wake()
+}
+
+/** Refuses a call on a partition that this member does not own. */
+export function sendRefusal(
+  client: Outlet,
+  partition: number,
+  call: number,
+  config: PartitionConfig | undefined,
+  error: GridError,
+): void {
+  if (client.closed) return
+  const w = new ByteWriter(256)
+  writeError(w, error)
+  const position = { era: config?.era ?? 0, epoch: config?.epoch ?? 0, seq: 0 }
+  sendReply(client, partition, call, ReplyStatus.error, position, w.buffer, w.start, w.length)
 }
 
 /** Sends a call on to who owns the partition as far as this member knows. `taken`: it may have taken effect here. */
