@@ -46,6 +46,11 @@ export interface Control {
   checkpoint(bytes: Uint8Array, seq: number): void
   /** Asks for the entries after the last one seen, as a hint that there are some. */
   read(): void
+  /**
+   * Asks anew what can be seen of the store's incarnation; `onOpen` follows where it is another. To be called when another
+   * member has seen something else.
+   */
+  verify(): void
   /** Tells all members and clients something, at most once. */
   announce(bytes: Uint8Array): void
   close(): Promise<void>

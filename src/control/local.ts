@@ -222,6 +222,10 @@ export class LocalControl implements Control {
     this.look()
   }
 
+  verify(): void {
+    this.look()
+  }
+
   announce(bytes: Uint8Array): void {
     this.mayWrite('announcement')
     if (this.connected) this.store.announce(bytes)

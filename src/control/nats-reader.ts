@@ -19,8 +19,8 @@ const WINDOW_MIN = 2
 /** … and up to so many while catching up. Also the most entries in one batch. */
 const WINDOW_MAX = 128
 const POLL_MS = 1000
-/** The store's evidence is asked for at every so many-th poll. */
-const POLLS_PER_EVIDENCE = 5
+/** The store's evidence is asked for so often, however busy the log is. */
+const EVIDENCE_MS = 5000
 /** Entries whose time of storing is remembered, for checkpoints. */
 const STAMPS_MAX = 4096
 
@@ -40,7 +40,7 @@ export class NatsReader {
   /** Whether the log's end has been seen after `seq`. */
   private caughtUp = false
   private window = WINDOW_MIN
-  private polls = 0
+  private evidenceAtMs = 0
   private readonly stamps = new Map<number, string>()
   /** The highest place that a hint spoke of since the last look; infinite for "look anyway". */
   private hinted = 0
@@ -59,6 +59,12 @@ export class NatsReader {
     this.wake?.()
   }
 
+  /** Has the store's evidence asked for now. */
+  verify(): void {
+    this.evidenceAtMs = Number.NEGATIVE_INFINITY
+    this.hint()
+  }
+
   /** When the entry at `seq` was stored, or undefined if it is not among the last ones read. */
   stampOf(seq: number): string | undefined {
     return seq === 0 ? '' : this.stamps.get(seq)
@@ -68,10 +74,8 @@ export class NatsReader {
   async next(): Promise<ReaderNews> {
     if (!this.started) return await this.start()
     for (;;) {
-      if (this.caughtUp && this.hinted <= this.seq) {
-        const polls = await this.idle()
-        if (polls % POLLS_PER_EVIDENCE === 1 && !(await this.evidenceHolds())) return await this.start()
-      }
+      if (this.caughtUp && this.hinted <= this.seq) await this.idle()
+      if (!(await this.evidenceHolds())) return await this.start()
       this.hinted = 0
       const { messages, end } = await this.readOn()
       if (!(await this.anchorHolds())) return await this.start()
@@ -153,20 +157,22 @@ export class NatsReader {
     }
   }
 
-  /** Waits for a hint or the next poll. Resolves with the number of polls up to now, or 0 for a hint. */
-  private async idle(): Promise<number> {
-    const hinted = await new Promise<boolean>((resolve) => {
-      const timer = setTimeout(() => resolve(false), POLL_MS)
+  /** Waits for a hint or the next poll. */
+  private async idle(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, POLL_MS)
       this.wake = () => {
         clearTimeout(timer)
-        resolve(true)
+        resolve()
       }
     })
     this.wake = undefined
-    return hinted ? 0 : ++this.polls
   }
 
+  /** Whether the store still is what it was when reading began, asked once in a while. */
   private async evidenceHolds(): Promise<boolean> {
+    if (performance.now() - this.evidenceAtMs < EVIDENCE_MS) return true
+    this.evidenceAtMs = performance.now()
     const now = await this.stream.evidence()
     return now === undefined || now === this.evidence
   }

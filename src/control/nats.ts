@@ -89,6 +89,10 @@ export class NatsControl implements Control {
     this.link?.reader.hint()
   }
 
+  verify(): void {
+    this.link?.reader.verify()
+  }
+
   announce(bytes: Uint8Array): void {
     this.write('announcement', async ({ connection }) => connection.publish(this.announceSubject, bytes))
   }

@@ -23,6 +23,7 @@ import { hashSecret } from './secret.ts'
 /** A session must outlive every call that may still be retried: four times the longest deadline. */
 const SESSION_IDLE_MS = 10 * 60_000
 const ROLL_CALL_MS = 30_000
+const ROLL_CALL_MIN_MS = 5000
 const VERSION = '0.1.0'
 
 /** One partition, as a member sees it. */
@@ -185,6 +186,7 @@ function engineSettings(
       state: 'active',
       secretHash: settings.secretHash ?? '',
     },
+    exclusiveName: settings.exclusiveName,
     partitionCount: settings.partitionCount,
     backups: settings.backups,
     minInSync: settings.minInSync,
@@ -194,6 +196,7 @@ function engineSettings(
     rebalanceDelayMs: settings.rebalanceDelayMs,
     silentRemoveMs: settings.silentRemoveMs,
     rollCallMs: ROLL_CALL_MS,
+    rollCallMinMs: ROLL_CALL_MIN_MS,
     transfersMax: settings.maxTransfers,
     memoryBytesMax: settings.maxMemoryBytes,
     historyBytes: settings.historyBytes,

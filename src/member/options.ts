@@ -18,7 +18,7 @@ import { suggestion } from '../core/query/path.ts'
 type Unit = 'ms' | 'bytes' | undefined
 
 interface Row<T> {
-  readonly kind: 'text' | 'integer' | 'list'
+  readonly kind: 'text' | 'integer' | 'list' | 'boolean'
   /** Checks a value of the right kind; texts from flags and the environment are converted first. */
   readonly schema: z.ZodType
   readonly default: T
@@ -39,6 +39,10 @@ const TABLE = {
   nats: list(['nats://127.0.0.1:4222'], 'addresses of the NATS servers, with JetStream'),
   cluster: name('actorgrid', 'name of the cluster; members and clients must say the same'),
   name: optional(word(), 'name of this member, for people to read [host name and process id]'),
+  exclusiveName: flag(
+    false,
+    'no two processes ever run under this name at once (a StatefulSet, or a lock): starting proves the former one dead',
+  ),
   listen: row('text', address(), '127.0.0.1:7400', 'address to listen at; port 0 takes any free one'),
   advertise: optional(address(), 'address that others reach this member at [what it listens at]'),
   zone: optional(word(), 'zone of this member; copies of a partition are put into different zones'),
@@ -228,6 +232,7 @@ function fromTexts(texts: Readonly<Record<string, string | readonly string[] | u
     if (text === undefined) continue
     if (kind === 'list') result[key] = [text].flat().flatMap((part) => part.split(',').map((s) => s.trim()))
     else if (kind === 'integer' && /^\d+$/.test(String(text))) result[key] = Number(text)
+    else if (kind === 'boolean' && (text === 'true' || text === 'false')) result[key] = text === 'true'
     else result[key] = text
   }
   return result
@@ -251,6 +256,10 @@ function internal(schema: z.ZodType<string>, help: string): Row<string | undefin
 
 function list(value: readonly string[], help: string): Row<readonly string[]> {
   return row<readonly string[]>('list', z.array(z.string().min(1)).readonly(), value, help)
+}
+
+function flag(value: boolean, help: string): Row<boolean> {
+  return row('boolean', z.boolean('must be true or false'), value, help)
 }
 
 function integer(value: number, min: number, max: number, help: string, unit?: Unit): Row<number> {

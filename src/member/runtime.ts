@@ -83,14 +83,15 @@ export class Runtime {
         this.controlConnected = false
         this.#guard(() => engine.controlDown(reason))
       },
-      onAnnouncement: (bytes) => {
-        try {
-          engine.announcement(bytes, readClocks())
-        } catch (error) {
-          if (!(error instanceof GridError)) throw error
-          this.#edge.note('announcement', error.message)
-        }
-      },
+      onAnnouncement: (bytes) =>
+        this.#guard(() => {
+          try {
+            engine.announcement(bytes, readClocks())
+          } catch (error) {
+            if (!(error instanceof GridError)) throw error
+            this.#edge.note('announcement', error.message)
+          }
+        }),
     })
   }
 
@@ -236,6 +237,7 @@ export class Runtime {
       append: (bytes, id, expectedSeq) => control.append(bytes, id, expectedSeq),
       checkpoint: (bytes, seq) => control.checkpoint(bytes, seq),
       announce: (bytes) => control.announce(bytes),
+      verify: () => control.verify(),
       dial: (id, address) => this.#dial(id, address),
       hangUp: (id) => this.#hangUp(id),
       background: () => {

@@ -20,6 +20,8 @@ export interface Limits {
   readonly callsPerPartitionMax: number
   /** Calls that one partition holds while they wait for their commit. */
   readonly waitingCallsMax: number
+  /** Bytes of answers that one partition holds while they wait for their commit. */
+  readonly waitingBytesMax: number
   /** Result of a processor or update, in bytes; it is kept until the client has seen it. */
   readonly replyBytesMax: number
   /** Rows and bytes of one query result. */
@@ -31,6 +33,10 @@ export interface Limits {
   readonly watchersMax: number
   /** Sessions that one partition remembers. */
   readonly sessionsMax: number
+  /** Bytes of answers that one partition keeps for clients that have not acknowledged them. */
+  readonly sessionBytesMax: number
+  /** Keys that the owner remembers for one filtered watcher of a partition; past it, it may tell of too many leaves. */
+  readonly watchKeysMax: number
   /** Maps in one cluster. */
   readonly mapsMax: number
 }
@@ -44,11 +50,14 @@ export const defaultLimits: Limits = {
   outputBytesMax: 64 * 1024 * 1024,
   callsPerPartitionMax: 1024,
   waitingCallsMax: 16_384,
+  waitingBytesMax: 32 * 1024 * 1024,
   replyBytesMax: 64 * 1024,
   queryRowsMax: 100_000,
   queryBytesMax: 32 * 1024 * 1024,
   pageRowsMax: 1000,
   watchersMax: 1024,
   sessionsMax: 10_000,
+  sessionBytesMax: 16 * 1024 * 1024,
+  watchKeysMax: 100_000,
   mapsMax: 1000,
 }

@@ -12,6 +12,7 @@
  */
 
 import { ByteReader, ByteWriter } from '../base/bytes.ts'
+import { GridError } from '../base/errors.ts'
 import { defaultLimits } from '../base/limits.ts'
 import { decodeView, encodeView } from '../membership/checkpoint.ts'
 import type { MemberId, MemberInfo, PartitionConfig } from '../membership/config.ts'
@@ -29,8 +30,12 @@ const AGAIN_MS = 500
 const ANNOUNCE_MS = 1000
 /** How long a log may show less than this member knows before it is told. */
 const HEAL_AFTER_MS = 2000
+/** How long another look at the store's incarnation may take. */
+const VERIFY_MS = 1000
 /** Changes of configuration in one message. */
 const ITEMS_MAX = 1000
+/** Members that are remembered by their announcements. */
+const ANNOUNCED_MAX = 2000
 /** Entries after which somebody writes a checkpoint. */
 const CHECKPOINT_ENTRIES = 1000
 
@@ -56,6 +61,10 @@ export class ConfigLog {
   /** Whether the log can be reached and has been read to its end. */
   ready = false
   #evidence = ''
+  /** The log cannot be followed: it begins with a checkpoint that this member cannot read. */
+  #unreadable = false
+  /** Since when the log has named another incarnation of the store than the one that is seen from here. */
+  #partedMonoMs: number | undefined
   #readyMonoMs = 0
   #checkpointSeq = 0
   /** The boot since which this member has healed and reported. */
@@ -95,9 +104,19 @@ export class ConfigLog {
   open(evidence: string, checkpoint: { readonly seq: number; readonly bytes: Uint8Array } | undefined): void {
     this.ready = false
     this.#evidence = evidence
-    this.#folding = checkpoint ? decodeView(checkpoint.bytes) : emptyView
+    this.#folding = emptyView
+    this.#unreadable = false
+    try {
+      if (checkpoint) this.#folding = decodeView(checkpoint.bytes)
+    } catch (error) {
+      if (!(error instanceof GridError)) throw error
+      // Written by a newer version, or damaged. This member keeps serving as it is, and changes nothing any more.
+      this.#unreadable = true
+      this.#effects.note({ kind: 'control-down', detail: `checkpoint ${checkpoint?.seq}: ${error.message}` })
+    }
     this.#checkpointSeq = this.#folding.version
     this.#asked.clear()
+    this.#partedMonoMs = undefined
     this.#say(AnnouncementKind.who)
   }
 
@@ -107,6 +126,7 @@ export class ConfigLog {
     caughtUp: boolean,
     now: Now,
   ): boolean {
+    if (this.#unreadable) return false
     this.#folding = foldEntries(this.#folding, entries, this.#settings.hashSecret)
     if (caughtUp && !this.ready) {
       this.ready = true
@@ -241,7 +261,16 @@ export class ConfigLog {
     const { partitionCount, backups, minInSync } = this.#settings
     this.#appendOnce(
       'found',
-      genesis({ clusterId: newId(), partitionCount, backups, minInSync, members, by: self.id, newId }),
+      genesis({
+        clusterId: newId(),
+        partitionCount,
+        backups,
+        minInSync,
+        members,
+        evidence: this.#evidence,
+        by: self.id,
+        newId,
+      }),
       now,
     )
   }
@@ -256,8 +285,16 @@ export class ConfigLog {
 
   #checkBoot(now: Now): void {
     const { boot } = this.view
-    if (boot.evidence !== this.#evidence) {
+    if (boot.evidence === this.#evidence) {
+      this.#partedMonoMs = undefined
+    } else if (this.#partedMonoMs === undefined) {
+      // Either this member sees what the log has not yet heard of, or it sees what is past. It looks again first: two
+      // members that each believed themselves would record boots in turn, for ever.
+      this.#partedMonoMs = now.monoMs
+      this.#effects.verify()
+    } else if (now.monoMs - this.#partedMonoMs >= VERIFY_MS) {
       const id = this.#settings.newId()
+      this.#partedMonoMs = undefined
       this.ask(`boot ${boot.id}`, { kind: 'boot', id, prev: boot.id, evidence: this.#evidence }, now)
     }
     if (boot.frozen && now.monoMs - this.#bootMonoMs > this.#settings.rollCallMs) {
@@ -283,9 +320,12 @@ export class ConfigLog {
     }
     if (healed) this.#levelMonoMs = now.monoMs
     if (!healed || this.#reportedBoot === view.boot.id) return
-    if (!view.boot.roster.has(this.info.id) || view.boot.reported.has(this.info.id))
-      this.#reportedBoot = view.boot.id
-    else this.ask(`report ${view.boot.id}`, { kind: 'report', boot: view.boot.id }, now)
+    const { boot } = view
+    const called = boot.frozen && boot.roster.has(this.info.id) && !boot.reported.has(this.info.id)
+    if (!called) this.#reportedBoot = boot.id
+    // Not at once: one that the log has forgotten altogether, its joining too, must have time to come and heal.
+    else if (now.monoMs - this.#bootMonoMs >= this.#settings.rollCallMinMs)
+      this.ask(`report ${boot.id}`, { kind: 'report', boot: boot.id }, now)
   }
 
   #join(now: Now): void {
@@ -296,8 +336,8 @@ export class ConfigLog {
     }
     const known = view.members.get(info.id)
     if (known?.state === info.state && known.address === info.address) return
-    // One that has left is not to come back by its own announcement.
-    if (!known && info.state === 'leaving') return
+    // One that has left is not to come back by its own announcement; one struck off for silence goes on leaving.
+    if (!known && info.state === 'leaving' && !view.silent.has(info.id) && !view.named.has(info.id)) return
     this.ask('join', { kind: 'member', info }, now)
   }
 
@@ -322,8 +362,9 @@ export class ConfigLog {
     const fields = fieldsOf(decodeValue(info, 0, info.length, defaultLimits))
     const member = readMember(fields.member)
     const clusterId = typeof fields.clusterId === 'string' ? fields.clusterId : ''
+    if (this.announced.size >= ANNOUNCED_MAX) this.#forgetSilent(now)
+    if (this.announced.size >= ANNOUNCED_MAX && !this.announced.has(member.id)) return
     this.announced.set(member.id, { info: member, clusterId, heardMonoMs: now.monoMs })
-    if (this.announced.size > ITEMS_MAX) this.#forgetSilent(now)
   }
 
   #forgetSilent(now: Now): void {

@@ -349,6 +349,8 @@ export class Engine {
     }
     const others = [...view.members.values()].some((member) => member.id !== id && member.state !== 'leaving')
     if (view.members.get(id)?.state === 'leaving' && (!view.named.has(id) || !others)) {
+      // Having left counts as proof of death: from here on nothing is answered any more.
+      for (const { owner } of this.partitions) owner?.stop()
       this.log.ask('left', { kind: 'remove', member: id, proof: 'left' }, now)
     }
   }

@@ -15,6 +15,8 @@ import type { ProcessorFunction } from '../partition/processor-run.ts'
 
 export interface Settings {
   readonly self: MemberInfo
+  /** No other process runs under this member's name: those that the roster shows have ended. Default false. */
+  readonly exclusiveName?: boolean | undefined
   /** Of the cluster, used only by its founders. */
   readonly partitionCount: number
   readonly backups: number
@@ -30,6 +32,8 @@ export interface Settings {
   readonly silentRemoveMs: number
   /** How long those that have not healed the log after a loss of its end are waited for, in milliseconds. */
   readonly rollCallMs: number
+  /** How long everybody has at least to heal the log before changes go on, in milliseconds. */
+  readonly rollCallMinMs: number
   /** State transfers that this member has under way as an owner, at most. */
   readonly transfersMax: number
   readonly memoryBytesMax: number
@@ -47,6 +51,8 @@ export interface Effects {
   append(bytes: Uint8Array, id: string, expectedSeq: number | undefined): void
   checkpoint(bytes: Uint8Array, seq: number): void
   announce(bytes: Uint8Array): void
+  /** Asks anew what can be seen of the log's store; `controlOpen` follows where it is another. */
+  verify(): void
   /** From now on a link to this member is wanted. */
   dial(id: MemberId, address: string): void
   /** The link to this member is wanted no more. */

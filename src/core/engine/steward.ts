@@ -37,6 +37,8 @@ export class Steward {
   #rosterMonoMs = 0
   #rosterSize = ''
   #deadMonoMs = new Map<MemberId, number>()
+  /** Those that stood under this member's name when it joined. */
+  #predecessors: readonly MemberId[] | undefined
 
   constructor(settings: Settings, effects: Effects, log: ConfigLog, partitions: readonly Partition[]) {
     this.#settings = settings
@@ -51,6 +53,7 @@ export class Steward {
     for (const id of view.dead) if (!this.#deadMonoMs.has(id)) this.#deadMonoMs.set(id, now.monoMs)
     for (const id of this.#deadMonoMs.keys()) if (!view.dead.has(id)) this.#deadMonoMs.delete(id)
     if (view.dead.size > 0) this.#buryAll(view, now)
+    this.#removePredecessors(view, now)
     const roster = [...view.members.values()].map(({ id, state }) => id + state).join()
     if (roster !== this.#rosterSize) {
       this.#rosterSize = roster
@@ -73,6 +76,7 @@ export class Steward {
     if (view.dead.size > 0) this.#buryAll(view, now)
     for (const partition of this.#partitions) this.#round(partition, view, now)
     this.#walk(view, now)
+    this.#removePredecessors(view, now)
     this.#removeSilent(view, now)
   }
 
@@ -87,12 +91,15 @@ export class Steward {
 
   #round(partition: Partition, view: View, now: Now): void {
     const { config, owner, backup } = partition
-    if (!config) return
+    if (!config || partition.conflicted) return
     const epoch = nextEpoch(config.epoch, view.gen)
     if (owner) {
-      // Learners that left or died; and one whose addition was under way then: the view knows it no more.
-      const gone = config.inSync.find((id) => !view.members.has(id) && !view.silent.has(id))
-      if (gone !== undefined) owner.shrink(gone, 'gone', epoch)
+      // Learners that left or died; and one whose addition was under way then: the view knows it no more. A log that
+      // has lost its end and is not healed yet knows less than that.
+      const { self } = this.#settings
+      const whole = this.#log.ready && !view.boot.frozen
+      const gone = config.inSync.find((id) => id !== self.id && !view.members.has(id) && !view.silent.has(id))
+      if (gone !== undefined && whole) owner.shrink(gone, 'gone', epoch)
       for (const { id, learner } of owner.log.peers.values())
         if (learner && !view.members.has(id)) owner.forget(id)
       owner.round(now, epoch)
@@ -165,6 +172,22 @@ export class Steward {
         owner.teach(member, now)
         transfers++
       }
+    }
+  }
+
+  /**
+   * Whoever stood under this member's name when it joined has ended, if the name is exclusive: that is proof of its death.
+   * Later ones are none of its predecessors; if there are any, they prove the death of this one.
+   */
+  #removePredecessors(view: View, now: Now): void {
+    const { self, exclusiveName = false } = this.#settings
+    if (!exclusiveName || !view.members.has(self.id)) return
+    this.#predecessors ??= [...view.members.values(), ...view.silent.values()]
+      .filter(({ id, name }) => name === self.name && id !== self.id)
+      .map(({ id }) => id)
+    for (const id of this.#predecessors) {
+      if (view.members.has(id) || view.silent.has(id))
+        this.#log.ask(`succeed ${id}`, { kind: 'remove', member: id, proof: 'successor' }, now)
     }
   }
 

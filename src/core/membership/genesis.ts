@@ -22,6 +22,8 @@ export interface Founding {
   readonly minInSync: number
   /** Everyone who takes part from the start. */
   readonly members: readonly MemberInfo[]
+  /** What the founder sees of the store's incarnation. */
+  readonly evidence: string
   readonly by: MemberId
   /** A new random id at each call: for the message, the boot and each config. */
   readonly newId: () => string
@@ -29,7 +31,7 @@ export interface Founding {
 
 /** Founds a cluster: settings, first configs from the ring, roster and target table, in one message. */
 export function genesis(founding: Founding): LogMessage {
-  const { clusterId, partitionCount, backups, minInSync, by, newId } = founding
+  const { clusterId, partitionCount, backups, minInSync, evidence, by, newId } = founding
   assert(founding.members.length > 0, 'a cluster has members')
   const members = founding.members
     .map((info): MemberInfo => ({ ...info, state: 'active' }))
@@ -52,7 +54,7 @@ export function genesis(founding: Founding): LogMessage {
   })
   const roster = rosterDigest({ members: new Map(members.map((info) => [info.id, info])) })
   const items: Item[] = [
-    { kind: 'genesis', clusterId, partitionCount, backups, minInSync, gen: 1, configs },
+    { kind: 'genesis', clusterId, partitionCount, backups, minInSync, gen: 1, configs, evidence },
     ...members.map((info): Item => ({ kind: 'member', info })),
     { kind: 'target', roster, table },
   ]
@@ -74,7 +76,7 @@ export function genesisAnew({ view, configs, evidence, by, newId }: Refounding):
   const { clusterId, partitionCount, backups, minInSync, target } = view
   const boot = newId()
   const items: Item[] = [
-    { kind: 'genesis', clusterId, partitionCount, backups, minInSync, gen: view.gen + 1, configs },
+    { kind: 'genesis', clusterId, partitionCount, backups, minInSync, gen: view.gen + 1, configs, evidence },
     ...[...view.members.values()].map((info): Item => ({ kind: 'member', info })),
     ...view.maps.map(({ name, config }): Item => ({ kind: 'map', name, config })),
     ...(target ? [{ kind: 'target' as const, ...target }] : []),

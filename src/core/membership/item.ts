@@ -54,6 +54,8 @@ export type Item =
       readonly minInSync: number
       readonly gen: number
       readonly configs: readonly PartitionConfig[]
+      /** What the founder saw of the store's incarnation: the evidence of the first boot. */
+      readonly evidence: string
     }
   /** Changes a partition: `next.prev` must be its current id. */
   | { readonly kind: 'config'; readonly next: PartitionConfig }
@@ -168,6 +170,7 @@ function readItem(value: unknown): Item {
         minInSync: count(fields, 'minInSync', replicasMax, 1),
         gen: count(fields, 'gen', genMax, 1),
         configs: unpackConfigs(binary(fields, 'configs')),
+        evidence: text(fields, 'evidence', 1024),
       }
     case 'config':
       return { kind: 'config', next: oneConfig(fields, 'next') }

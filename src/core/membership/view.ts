@@ -223,7 +223,7 @@ class Draft {
     view.configs = configs
     view.named = countNamed(configs)
     // A log founded anew may know less than its members do: they are called before anything changes.
-    this.startBoot(message.boot, '', gen > 1)
+    this.startBoot(message.boot, item.evidence, gen > 1)
     return undefined
   }
 

@@ -14,7 +14,7 @@ import { GridError } from '../base/errors.ts'
 import type { Limits } from '../base/limits.ts'
 import { hashBytes, partitionOf } from '../ring/hash.ts'
 import type { LogStore } from '../store/log-store.ts'
-import { type RecordInput, RecordKind, RecordView, RemoveCause } from '../store/record.ts'
+import { blankRecord, type RecordInput, RecordKind, RecordView, RemoveCause } from '../store/record.ts'
 import { checkKey } from '../wire/key-check.ts'
 import {
   CallView,
@@ -37,6 +37,8 @@ import { type Session, writeSessionOpen } from './session-table.ts'
 
 /** Part of the memory that user writes leave to removals, expiry and the protocol itself. */
 const RESERVE = 0.05
+const PAYLOAD_BYTES = 4096
+const PAYLOAD_KEPT_BYTES = 256 * 1024
 const EMPTY = Buffer.alloc(0)
 
 /** A query that waits for its turn as background work. */
@@ -60,7 +62,7 @@ export class CallHandler implements Call {
   #hash = 0
   #session: Session | undefined
   /** The answer, as the operation writes it. */
-  readonly payload = new ByteWriter(4096)
+  payload = new ByteWriter(PAYLOAD_BYTES)
   /** A new value, as the operation encodes it. */
   readonly value = new ByteWriter(4096)
   /** Reads the argument of the call. */
@@ -78,20 +80,7 @@ export class CallHandler implements Call {
     replyStart: 0,
     replyEnd: 0,
   }
-  readonly #input: RecordInput = {
-    kind: RecordKind.noop,
-    cause: RemoveCause.removed,
-    map: 0,
-    hash: 0,
-    keyBytes: EMPTY,
-    keyStart: 0,
-    keyEnd: 0,
-    valueBytes: EMPTY,
-    valueStart: 0,
-    valueEnd: 0,
-    expiresAt: 0,
-    envelope: undefined,
-  }
+  readonly #input: RecordInput = { ...blankRecord }
 
   constructor(owner: Ownership, housekeeping: Housekeeping, confirmations: Confirmations) {
     this.owner = owner
@@ -105,7 +94,7 @@ export class CallHandler implements Call {
     this.view = view
     this.client = client
     this.now = now
-    this.payload.clear()
+    this.#clearPayload()
     try {
       const operation = operationTable[view.operation]
       if (!operation) throw new GridError('MALFORMED', `operation ${view.operation} is unknown`)
@@ -120,17 +109,22 @@ export class CallHandler implements Call {
     }
   }
 
+  /** One large answer is not kept as room for ever by every partition that has given one. */
+  #clearPayload(): void {
+    if (this.payload.buffer.length > PAYLOAD_KEPT_BYTES) this.payload = new ByteWriter(PAYLOAD_BYTES)
+    else this.payload.clear()
+  }
+
   #admit(): void {
     const { replies, context } = this.owner
     if (!context.mapConfig(this.view.map)) {
       throw new GridError('NOT_READY', `map ${this.view.map} is not yet known to this member`)
     }
     const waiting = replies.size + this.#confirmations.size + this.#queries.length
-    if (waiting < this.limits.waitingCallsMax) return
-    throw new GridError(
-      'OVERLOADED',
-      `${waiting} calls wait on partition ${this.owner.partition} (waitingCallsMax)`,
-    )
+    const bytes = replies.bytes + this.#confirmations.bytes
+    if (waiting < this.limits.waitingCallsMax && bytes < this.limits.waitingBytesMax) return
+    const what = `${waiting} calls, ${bytes} bytes wait on partition ${this.owner.partition}`
+    throw new GridError('OVERLOADED', `${what} (waitingCallsMax, waitingBytesMax)`)
   }
 
   #readKey(): void {
@@ -158,6 +152,13 @@ export class CallHandler implements Call {
     // A late copy of a call that the client has long had its answer to.
     if (view.call <= session.ackUpTo) return true
     session.acknowledge(view.ackUpTo)
+    const { size } = session.completions
+    if (size >= this.limits.callsPerPartitionMax) {
+      throw new GridError(
+        'OVERLOADED',
+        `${size} answers are not acknowledged by this client (callsPerPartitionMax)`,
+      )
+    }
     if (view.call > session.lastCall) return false
     const completion = session.completions.get(view.call)
     if (!completion) return false
@@ -242,7 +243,7 @@ export class CallHandler implements Call {
       )
     }
     const location = this.#write(RecordKind.put, bytes, start, end, expiresAt)
-    this.housekeeping.stored(this.view.map, location, this.now)
+    this.#evict(location)
   }
 
   remove(): void {
@@ -272,6 +273,10 @@ export class CallHandler implements Call {
         'RESULT_TOO_LARGE',
         `the result is over ${this.limits.replyBytesMax} bytes (replyBytesMax)`,
       )
+    }
+    if (owner.replica.sessions.bytes > this.limits.sessionBytesMax) {
+      const { bytes } = owner.replica.sessions
+      throw new GridError('OVERLOADED', `${bytes} bytes of answers are kept for clients (sessionBytesMax)`)
     }
     const session = this.#session ?? this.#openSession()
     this.#envelope.session = session.number
@@ -355,7 +360,17 @@ export class CallHandler implements Call {
     )
     const session = sessions.open(number, client.peer.id)
     session.usedMonoMs = now.monoMs
+    owner.appended()
     return session
+  }
+
+  /** The write is done whatever comes of this; for want of memory the next one tries again. */
+  #evict(location: number): void {
+    try {
+      this.housekeeping.stored(this.view.map, location, this.now)
+    } catch (error) {
+      if (!(error instanceof GridError)) throw error
+    }
   }
 
   // ---- answers out of turn
@@ -366,6 +381,11 @@ export class CallHandler implements Call {
     writeError(w, error)
     const position = this.#position(this.store.head)
     sendReply(client, this.owner.partition, call, ReplyStatus.error, position, w.buffer, 0, w.length)
+  }
+
+  /** Queries that wait for their turn. */
+  get queued(): number {
+    return this.#queries.length
   }
 
   /** The ownership is over: calls that have not been carried out go to the new owner. */
@@ -387,7 +407,7 @@ export class CallHandler implements Call {
     this.view = view
     this.client = client
     this.now = now
-    this.payload.clear()
+    this.#clearPayload()
     try {
       query.run(this.store, view.map, (record) => this.housekeeping.isExpired(record, now), this.payload)
       this.read(this.store.head)

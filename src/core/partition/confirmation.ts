@@ -29,9 +29,15 @@ export class Confirmations {
   /** Reads that the round under way covers, and those that came after it began. */
   #covered: HeldRead[] = []
   #next: HeldRead[] = []
+  #bytes = 0
 
   constructor(owner: Ownership) {
     this.#owner = owner
+  }
+
+  /** Bytes of the answers that are held. */
+  get bytes(): number {
+    return this.#bytes
   }
 
   get size(): number {
@@ -40,6 +46,7 @@ export class Confirmations {
 
   add(read: HeldRead): void {
     this.#next.push(read)
+    this.#bytes += read.payload.length
     if (this.#missing.size === 0) this.#begin()
   }
 
@@ -71,6 +78,7 @@ export class Confirmations {
     this.#covered = []
     this.#next = []
     this.#missing.clear()
+    this.#bytes = 0
   }
 
   #begin(): void {
@@ -97,6 +105,7 @@ export class Confirmations {
   #release(): void {
     const { replies, commit } = this.#owner
     for (const { dependsOn, client, call, position, payload } of this.#covered) {
+      this.#bytes -= payload.length
       replies.pushBytes(dependsOn, client, call, position, 0, payload)
     }
     this.#covered = []

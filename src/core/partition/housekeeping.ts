@@ -11,7 +11,7 @@
 
 import { ByteWriter } from '../base/bytes.ts'
 import type { EvictionConfig, MapConfig } from '../membership/config.ts'
-import { type RecordInput, RecordKind, type RecordView, RemoveCause } from '../store/record.ts'
+import { blankRecord, type RecordInput, RecordKind, type RecordView, RemoveCause } from '../store/record.ts'
 import type { Now } from './context.ts'
 import type { Ownership } from './ownership.ts'
 
@@ -153,13 +153,23 @@ export class Housekeeping {
 
   #removeDue(cause: RemoveCause): void {
     const { store } = this.#owner.replica
+    const before = store.head
+    try {
+      this.#removeAll(cause)
+    } finally {
+      if (store.head > before) this.#owner.appended()
+    }
+  }
+
+  #removeAll(cause: RemoveCause): void {
+    const { store } = this.#owner.replica
     for (const key of this.#due) {
       const map = key[0]! | (key[1]! << 8)
       const hash = (key[2]! | (key[3]! << 8) | (key[4]! << 16) | (key[5]! << 24)) >>> 0
       const location = store.find(map, hash, key, 6, key.length)
       if (location < 0) continue
       this.#append({
-        ...NOTHING,
+        ...blankRecord,
         kind: RecordKind.remove,
         cause,
         map,
@@ -169,7 +179,6 @@ export class Housekeeping {
         keyEnd: key.length,
       })
     }
-    if (this.#due.length > 0) this.#owner.appended()
   }
 
   #closeSessions(now: Now): void {
@@ -179,7 +188,12 @@ export class Housekeeping {
       const w = new ByteWriter(16)
       w.u32(session.number)
       const value = w.take()
-      this.#append({ ...NOTHING, kind: RecordKind.sessionClose, valueBytes: value, valueEnd: value.length })
+      this.#append({
+        ...blankRecord,
+        kind: RecordKind.sessionClose,
+        valueBytes: value,
+        valueEnd: value.length,
+      })
       replica.sessions.close(session.number)
       this.#owner.appended()
     }
@@ -190,21 +204,6 @@ export class Housekeeping {
     store.applyHead(store.append(input))
     if (input.kind === RecordKind.remove) this.#owner.lastRemovalSeq = store.head
   }
-}
-
-const EMPTY = Buffer.alloc(0)
-const NOTHING: RecordInput = {
-  kind: RecordKind.noop,
-  cause: RemoveCause.removed,
-  map: 0,
-  hash: 0,
-  keyBytes: EMPTY,
-  keyStart: 0,
-  keyEnd: 0,
-  valueBytes: EMPTY,
-  valueStart: 0,
-  valueEnd: 0,
-  expiresAt: 0,
 }
 
 /** `u16 map · u32 hash · key`, a copy that outlives the record. */

@@ -11,7 +11,7 @@ import { assert } from '../base/assert.ts'
 import type { MemberId, PartitionConfig } from '../membership/config.ts'
 import { OwnerLog, Peer } from '../replication/owner-log.ts'
 import { Transfer } from '../replication/transfer.ts'
-import { RecordKind } from '../store/record.ts'
+import { blankRecord } from '../store/record.ts'
 import { beginMessage, type CallView, endMessage, MessageType } from '../wire/message.ts'
 import { type Reference, writeReplicateHeader } from '../wire/peer-message.ts'
 import { CallHandler } from './call-handler.ts'
@@ -27,6 +27,8 @@ import { Watchers } from './watcher.ts'
 const REPLICATE_BYTES = 256 * 1024
 /** Bytes that may wait on a link to a replica before more is appended. */
 const QUEUED_BYTES = 8 * 1024 * 1024
+/** A member that could not hold the partition is not taught it again for so long. */
+const TEACH_AGAIN_MS = 10_000
 /** A replica that holds less than it was sent for so long is sent it again. */
 const RESEND_MS = 1000
 
@@ -54,6 +56,8 @@ export class Owner implements Ownership {
   stopped = false
   /** A proposal whose outcome the log has not shown yet. */
   unresolved: PartitionConfig | undefined
+  /** When a member last said that it cannot hold this partition. */
+  readonly #refusedMonoMs = new Map<MemberId, number>()
   /** The backup to hand over to once everything is committed. */
   #successor: MemberId | undefined
 
@@ -97,21 +101,7 @@ export class Owner implements Ownership {
   #begin(): void {
     const { store, epochs } = this.replica
     epochs.begin(this.config.epoch, store.head + 1)
-    const none = Buffer.alloc(0)
-    const location = store.append({
-      kind: RecordKind.noop,
-      cause: 0,
-      map: 0,
-      hash: 0,
-      keyBytes: none,
-      keyStart: 0,
-      keyEnd: 0,
-      valueBytes: none,
-      valueStart: 0,
-      valueEnd: 0,
-      expiresAt: 0,
-    })
-    store.applyHead(location)
+    store.applyHead(store.append(blankRecord))
   }
 
   get head(): number {
@@ -138,6 +128,11 @@ export class Owner implements Ownership {
     this.advance()
     this.watchers.tell()
     this.context.flushLater(this.partition)
+  }
+
+  /** Calls that have been taken and not answered. */
+  get #waiting(): number {
+    return this.replies.size + this.confirmations.size + this.#calls.queued
   }
 
   /** Another owner has been chosen. Returns whether nothing was left that is not committed. */
@@ -172,6 +167,8 @@ export class Owner implements Ownership {
     const { config, context } = this
     const id = context.newId()
     const owner = change.owner ?? config.owner
+    const inSync = change.inSync ?? config.inSync
+    assert(inSync.includes(owner), 'an owner is in sync')
     this.unresolved = {
       ...config,
       epoch,
@@ -179,7 +176,7 @@ export class Owner implements Ownership {
       prev: config.id,
       owner,
       ownership: owner === config.owner ? config.ownership : id,
-      inSync: change.inSync ?? config.inSync,
+      inSync,
       reason: change.reason,
       by: context.self,
     }
@@ -201,7 +198,9 @@ export class Owner implements Ownership {
 
   /** Begins to send everything to a member that is to become a backup. */
   teach(id: MemberId, now: Now): void {
+    const refused = this.#refusedMonoMs.get(id)
     if (this.stopped || this.log.peers.has(id)) return
+    if (refused !== undefined && now.monoMs - refused < TEACH_AGAIN_MS) return
     const outlet = this.context.peer(id)
     if (!outlet) return
     const { store } = this.replica
@@ -245,7 +244,8 @@ export class Owner implements Ownership {
     if (this.unresolved) return
     const { timing } = this.context
     for (const peer of this.log.peers.values()) {
-      if (now.monoMs - peer.heardMonoMs <= timing.suspectMs) continue
+      // One that waits for this owner's next chunk is not silent of its own accord.
+      if (now.monoMs - peer.heardMonoMs <= timing.suspectMs || peer.transfer?.ready) continue
       if (peer.learner) this.forget(peer.id)
       else {
         // A drain cannot end while it is silent: this owner serves on and takes it out first.
@@ -263,15 +263,16 @@ export class Owner implements Ownership {
     if (!this.config.inSync.includes(to)) {
       this.#successor = undefined
       this.stopped = false
-    } else if (this.commit === this.head && this.replies.size === 0 && this.confirmations.size === 0) {
+    } else if (this.commit === this.head && this.#waiting === 0) {
       this.#propose({ owner: to, reason: 'handover' }, epoch)
     }
   }
 
   /**
    * Proposes the in-sync set of `keep` and the learner that is level: constrain first, then wait until it holds everything
-   * that is committed and everyone kept holds the base that it takes for committed. The commit itself may be unable to
-   * get there, for want of replicas or because of the one that is to go.
+   * that is committed, and until it and everyone kept hold the end of its transfer, so that whoever becomes the owner of
+   * this set has what completes the learner's state. The commit itself may be unable to get there, for want of replicas
+   * or because of the one that is to go.
    */
   #add(keep: readonly MemberId[], reason: string, epoch: number): void {
     const { log } = this
@@ -282,9 +283,9 @@ export class Owner implements Ownership {
       return
     }
     const peer = log.peers.get(adding)
-    if (!peer || peer.ack < Math.max(this.commit, peer.base)) return
+    if (!peer || peer.ack < Math.max(this.commit, peer.settled)) return
     const holds = (id: MemberId): boolean =>
-      id === this.context.self || (log.peers.get(id)?.ack ?? 0) >= peer.base
+      id === this.context.self || (log.peers.get(id)?.ack ?? 0) >= peer.settled
     if (keep.every(holds)) this.#propose({ inSync: [...keep, adding], reason }, epoch)
   }
 
@@ -393,6 +394,7 @@ export class Owner implements Ownership {
     peer.transfer.taken(index)
     if (peer.transfer.done) {
       peer.ack = peer.transfer.base
+      peer.settled = peer.transfer.end
       peer.next = peer.ack + 1
       peer.transfer = undefined
       this.context.flushLater(this.partition)
@@ -401,9 +403,10 @@ export class Owner implements Ownership {
     }
   }
 
-  onRefuse(from: MemberId, session: number): void {
+  onRefuse(from: MemberId, session: number, now?: Now): void {
     const peer = this.#peer(from, session)
     if (!peer) return
+    if (now) this.#refusedMonoMs.set(from, now.monoMs)
     if (peer.learner && this.log.adding !== from) this.log.drop(from)
     else peer.heardMonoMs = Number.NEGATIVE_INFINITY
   }
@@ -437,12 +440,14 @@ export class Owner implements Ownership {
       const outlet = transfer?.ready ? this.context.peer(peer.id) : undefined
       if (!transfer || !outlet || outlet.queuedBytes > QUEUED_BYTES) continue
       transfer.sendChunk(outlet.out, this.reference)
+      peer.heardMonoMs = now.monoMs
       outlet.wake()
       more ||= transfer.ready
     }
     if (this.#calls.work(now)) more = true
     if (this.watchers.work()) more = true
-    if (this.housekeeping.work(now)) more = true
+    // What is stopped must come to rest: a record appended now could be one that the next owner never sees.
+    if (!this.stopped && this.housekeeping.work(now)) more = true
     return more
   }
 }

@@ -125,6 +125,7 @@ export class Partition {
     const { self } = this.#context
     const voided = known !== undefined && config.era !== known.era
     if (voided) {
+      this.#owner?.retire(config)
       this.#drop()
       this.#context.note({
         kind: 'lost',
@@ -373,7 +374,7 @@ export class Partition {
     if (type === MessageType.ack) owner.onAck(from, m.session, m.seq, now)
     else if (type === MessageType.nack) owner.onNack(from, m.session, m.seq, now)
     else if (type === MessageType.snapshotAck) owner.onSnapshotAck(from, m.session, m.seq, now)
-    else if (type === MessageType.refuse) owner.onRefuse(from, m.session)
+    else if (type === MessageType.refuse) owner.onRefuse(from, m.session, now)
   }
 
   /** One slice of long work; true when there is more. */

@@ -47,6 +47,8 @@ export class ReplyQueue {
   readonly #record = new RecordView()
   #queue: Waiting[] = []
   #first = 0
+  /** Bytes of the answers that are held. */
+  bytes = 0
 
   constructor(partition: number, store: LogStore) {
     this.#partition = partition
@@ -81,6 +83,7 @@ export class ReplyQueue {
       const waiting = queue[this.#first]!
       if (waiting.dependsOn > commit) break
       this.#first++
+      this.bytes -= waiting.payload.length
       this.#send(waiting)
     }
     if (this.#first === queue.length) {
@@ -97,9 +100,11 @@ export class ReplyQueue {
     for (let i = this.#first; i < this.#queue.length; i++) visit(this.#queue[i]!.client, this.#queue[i]!.call)
     this.#queue = []
     this.#first = 0
+    this.bytes = 0
   }
 
   #push(waiting: Waiting): void {
+    this.bytes += waiting.payload.length
     const last = this.#queue.at(-1)
     this.#queue.push(
       last && last.dependsOn > waiting.dependsOn ? { ...waiting, dependsOn: last.dependsOn } : waiting,

@@ -32,15 +32,20 @@ export class Session {
   readonly completions = new Map<number, Completion>()
   /** When the owner last heard of it, on its own clock; starts again after a failover. */
   usedMonoMs = 0
+  /** Memory of the answers kept, about: here, and in the whole table. */
+  bytes = 0
+  readonly #total: { bytes: number }
 
-  constructor(number: number, id: string) {
+  constructor(number: number, id: string, total: { bytes: number }) {
     this.number = number
     this.id = id
+    this.#total = total
   }
 
   complete(call: number, ackUpTo: number, completion: Completion): void {
     this.acknowledge(ackUpTo)
     if (call <= this.ackUpTo) return
+    if (!this.completions.has(call)) this.#count(completionBytes(completion))
     this.completions.set(call, completion)
     if (call > this.lastCall) this.lastCall = call
   }
@@ -52,12 +57,31 @@ export class Session {
     // Calls complete nearly in order, so the first few of the map's insertion order are the ones to go.
     for (const call of this.completions.keys()) {
       if (call > upTo) break
-      this.completions.delete(call)
+      this.#forget(call)
     }
     if (this.completions.size > 64) {
-      for (const call of this.completions.keys()) if (call <= upTo) this.completions.delete(call)
+      for (const call of this.completions.keys()) if (call <= upTo) this.#forget(call)
     }
   }
+
+  #count(bytes: number): void {
+    this.bytes += bytes
+    this.#total.bytes += bytes
+  }
+
+  #forget(call: number): void {
+    const completion = this.completions.get(call)
+    if (!completion) return
+    this.#count(-completionBytes(completion))
+    this.completions.delete(call)
+  }
+}
+
+/** Memory of a completion beside its reply, about. */
+const COMPLETION_BYTES = 64
+
+function completionBytes({ reply }: Completion): number {
+  return COMPLETION_BYTES + reply.length
 }
 
 const EMPTY = new Uint8Array(0)
@@ -65,10 +89,16 @@ const EMPTY = new Uint8Array(0)
 export class SessionTable {
   readonly #byNumber = new Map<number, Session>()
   readonly #byId = new Map<string, Session>()
+  readonly #total = { bytes: 0 }
   #lastNumber = 0
 
   get size(): number {
     return this.#byNumber.size
+  }
+
+  /** Memory of all answers kept, about. */
+  get bytes(): number {
+    return this.#total.bytes
   }
 
   get nextNumber(): number {
@@ -84,7 +114,7 @@ export class SessionTable {
   }
 
   open(number: number, id: string): Session {
-    const session = new Session(number, id)
+    const session = new Session(number, id, this.#total)
     this.#byNumber.set(number, session)
     this.#byId.set(id, session)
     this.#lastNumber = Math.max(this.#lastNumber, number)
@@ -94,6 +124,7 @@ export class SessionTable {
   close(number: number): void {
     const session = this.#byNumber.get(number)
     if (!session) return
+    this.#total.bytes -= session.bytes
     this.#byNumber.delete(number)
     this.#byId.delete(session.id)
   }
@@ -112,6 +143,7 @@ export class SessionTable {
   clear(): void {
     this.#byNumber.clear()
     this.#byId.clear()
+    this.#total.bytes = 0
     this.#lastNumber = 0
   }
 

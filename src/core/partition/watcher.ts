@@ -161,7 +161,7 @@ export class Watcher {
 
   #row(record: RecordView): void {
     if (record.seq > this.#base || !this.#matches(record)) return
-    this.#held?.add(keyOf(record))
+    this.#hold(record)
     this.#event(EventKind.snapshot, record, true)
   }
 
@@ -193,7 +193,7 @@ export class Watcher {
     if (record.map !== this.#map) return
     if (record.kind === RecordKind.put) {
       if (this.#matches(record)) {
-        this.#held?.add(keyOf(record))
+        this.#hold(record)
         this.#event(EventKind.put, record, true)
       } else if (this.#lets(record)) this.#event(EventKind.leave, record, false)
     } else if (record.kind === RecordKind.remove) {
@@ -208,6 +208,13 @@ export class Watcher {
     return (
       this.#filter === RowFilter.all || this.#filter.matches(record.bytes, record.valueStart, record.valueEnd)
     )
+  }
+
+  /** Notes that the subscriber holds a key. Past the bound nothing is known of any. */
+  #hold(record: RecordView): void {
+    if (!this.#held) return
+    this.#held.add(keyOf(record))
+    if (this.#held.size > this.#owner.context.limits.watchKeysMax) this.#held = undefined
   }
 
   /** Whether a key may be one that the subscriber holds; from now on it is not. */

@@ -38,8 +38,10 @@ export class Peer {
   transfer: Transfer | undefined
   /** A learner is sent everything and required for nothing. */
   learner: boolean
-  /** Where a learner's transfer began; the addition waits until that is committed. */
+  /** Where a learner's transfer began: what it takes for committed. */
   base = 0
+  /** Where its transfer ended: from here on its state is a prefix of the log. */
+  settled = Number.POSITIVE_INFINITY
 
   constructor(id: MemberId, session: number, next: number, monoMs: number, learner: boolean) {
     this.id = id
@@ -162,8 +164,7 @@ export class OwnerLog {
   /** A learner near enough to the head to begin waiting for it. */
   levelLearner(head: number): Peer | undefined {
     for (const peer of this.peers.values()) {
-      if (peer.learner && !peer.transfer && peer.ack >= peer.base && head - peer.ack <= LEVEL_RECORDS)
-        return peer
+      if (peer.learner && peer.ack >= peer.settled && head - peer.ack <= LEVEL_RECORDS) return peer
     }
     return undefined
   }

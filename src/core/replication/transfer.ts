@@ -7,8 +7,10 @@
  * not there any more: its successor is in the log above the base, which the owner keeps for as long as the learner needs
  * it. So the learner never has to tell newer from older, and keeps no tombstones.
  *
- * The learner's state is a prefix of the log again once it has caught up with where the owner's head was at the end of
- * the snapshot; before that it is not asked for anything.
+ * What was left out because its successor is in the log makes the snapshot complete only together with that successor:
+ * the learner's state is a prefix of the log once it holds everything up to `end`, where the head was when the last chunk
+ * was cut. Before that it must not be in sync, and neither may it be with replicas that do not hold `end`: one of them
+ * could become the owner and have the successor cut off.
  */
 
 import type { ByteWriter } from '../base/bytes.ts'
@@ -32,6 +34,8 @@ const MESSAGE_HEADER_BYTES = 4
 export class Transfer {
   readonly session: number
   readonly base: number
+  /** The head when the last record was copied; infinite before. */
+  end = Number.POSITIVE_INFINITY
   readonly #store: LogStore
   readonly #scan: StoreScan
   #sent = 0
@@ -71,6 +75,7 @@ export class Transfer {
     while (more && w.length - w.start - first < CHUNK_BYTES) more = this.#scan.next(1, copy)
     if (!more) {
       this.#finished = true
+      this.end = this.#store.head
       w.buffer[w.start + mark + MESSAGE_HEADER_BYTES + CHUNK_LAST_OFFSET] = 1
       this.close()
     }

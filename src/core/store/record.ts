@@ -76,6 +76,21 @@ export interface RecordInput {
   envelope?: RecordEnvelope | undefined
 }
 
+/** A record of nothing, to be spread and filled in. */
+export const blankRecord: RecordInput = {
+  kind: RecordKind.noop,
+  cause: RemoveCause.removed,
+  map: 0,
+  hash: 0,
+  keyBytes: Buffer.alloc(0),
+  keyStart: 0,
+  keyEnd: 0,
+  valueBytes: Buffer.alloc(0),
+  valueStart: 0,
+  valueEnd: 0,
+  expiresAt: 0,
+}
+
 /** A cursor that is pointed at one record after another; offsets refer to `bytes`. */
 export class RecordView {
   bytes: Buffer = NO_BYTES

@@ -84,6 +84,7 @@ export function founded(memberCount: number, partitionCount: number, backups: nu
         backups,
         minInSync: 1,
         gen: 1,
+        evidence: '',
         configs,
       },
       ...members.map((info): Item => ({ kind: 'member', info })),

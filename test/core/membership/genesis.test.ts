@@ -10,7 +10,7 @@ function idsFrom(start: number): () => string {
   return () => hex(n++)
 }
 
-const settings = { clusterId: 'c-7', partitionCount: 31, backups: 1, minInSync: 1, by: hex(2) }
+const settings = { clusterId: 'c-7', partitionCount: 31, backups: 1, minInSync: 1, evidence: 'e', by: hex(2) }
 const members = [member(2, { state: 'joining' }), member(1), member(3)]
 
 test('a founding is valid as a whole, and leaves nothing to do', () => {

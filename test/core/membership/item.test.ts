@@ -23,6 +23,7 @@ const ITEMS: Item[] = [
     backups: 1,
     minInSync: 1,
     gen: 1,
+    evidence: '',
     configs: [first, firstConfig(1, [hex(3)])],
   },
   { kind: 'config', next },
@@ -124,6 +125,7 @@ test('a founding with 16,384 partitions and 100 members fits into a megabyte', (
     backups: 2,
     minInSync: 1,
     gen: 1,
+    evidence: '',
     configs,
   }
   const bytes = encodeMessage(message([founding]))

@@ -47,6 +47,7 @@ describe('founding', () => {
       backups: 1,
       minInSync: 1,
       gen: 2,
+      evidence: '',
     } as const
     const configs = [firstConfig(0, [C])]
     const other = apply(view, [{ ...again, configs }])
@@ -64,6 +65,7 @@ describe('founding', () => {
       backups: 0,
       minInSync: 1,
       gen: 1,
+      evidence: '',
     } as const
     for (const configs of [
       [firstConfig(0, [A])],
@@ -96,6 +98,7 @@ describe('founding', () => {
       backups: 1,
       minInSync: 1,
       gen: 2,
+      evidence: '',
       configs,
     } as const
     let view = foldAll(emptyView, [message([genesis])])

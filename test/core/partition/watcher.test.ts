@@ -150,7 +150,7 @@ describe('a subscription', () => {
     expect(watcher.lines()).toEqual([])
     a.adopt(configOf({ n: 2, owner: A, inSync: [A] }))
     expect(watcher.lines()).toEqual(['position 12'])
-    for (let i = 0; i < 1100; i++) client.put(a, 'k', { n: 0 })
+    for (let i = 0; i < 1100; i++) client.put(a, 'k', { n: 0 }, { ackUpTo: 10 + i })
     a.work()
     expect(watcher.lines()).toEqual([expect.stringMatching(/^position 1\d\d\d$/)])
     a.adopt(configOf({ n: 3, owner: B, inSync: [B] }))
