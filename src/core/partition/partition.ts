@@ -13,6 +13,7 @@
  */
 
 import { assert } from '../base/assert.ts'
+import { ByteWriter } from '../base/bytes.ts'
 import { GridError } from '../base/errors.ts'
 import type { MemberId, PartitionConfig } from '../membership/config.ts'
 import { packConfigs } from '../membership/pack.ts'
@@ -21,6 +22,7 @@ import { type CallView, MessageType } from '../wire/message.ts'
 import {
   type Answer,
   type AnswerType,
+  ChunkKind,
   type Reference,
   type Replicate,
   type SnapshotBegin,
@@ -48,7 +50,7 @@ export function tagOf(config: PartitionConfig): number {
 interface Incoming {
   readonly session: number
   readonly base: number
-  readonly state: Uint8Array
+  readonly state: ByteWriter
   chunks: number
 }
 
@@ -285,7 +287,7 @@ export class Partition {
     if (this.config.inSync.includes(this.#context.self)) return
     this.#newReplica()
     this.#teacher = from
-    this.#incoming = { session: m.session, base: m.base, state: Uint8Array.from(m.state), chunks: 0 }
+    this.#incoming = { session: m.session, base: m.base, state: new ByteWriter(), chunks: 0 }
   }
 
   onSnapshotChunk(from: MemberId, m: SnapshotChunk, now: Now): void {
@@ -294,9 +296,10 @@ export class Partition {
     const replica = this.#replica
     if (!incoming || !replica || incoming.session !== m.session || m.index !== incoming.chunks + 1) return
     try {
-      replica.store.install(m.bytes, m.recordsStart, m.recordsEnd)
+      if (m.kind === ChunkKind.state) incoming.state.bytes(m.bytes, m.start, m.end)
+      else replica.store.install(m.bytes, m.start, m.end)
       incoming.chunks = m.index
-      if (m.last) this.#endTransfer(incoming, replica, now)
+      if (m.kind === ChunkKind.last) this.#endTransfer(incoming, replica, now)
       this.#answer(from, MessageType.snapshotAck, m.session, m.index)
     } catch (error) {
       this.#refuse(from, m.session, error)
@@ -304,7 +307,7 @@ export class Partition {
   }
 
   #endTransfer(incoming: Incoming, replica: Replica, now: Now): void {
-    replica.decodeState(incoming.state)
+    replica.decodeState(incoming.state.take())
     replica.store.startAt(incoming.base)
     this.#backup = new BackupLog(replica.store, replica.epochs, incoming.base, now.monoMs, replica.applied)
     this.#learnerSession = incoming.session

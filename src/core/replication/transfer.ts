@@ -19,7 +19,8 @@ import type { RecordView } from '../store/record.ts'
 import type { StoreScan } from '../store/scan.ts'
 import { beginMessage, endMessage, MessageType } from '../wire/message.ts'
 import {
-  CHUNK_LAST_OFFSET,
+  CHUNK_KIND_OFFSET,
+  ChunkKind,
   type Reference,
   writeSnapshotBegin,
   writeSnapshotChunkHeader,
@@ -37,14 +38,18 @@ export class Transfer {
   /** The head when the last record was copied; infinite before. */
   end = Number.POSITIVE_INFINITY
   readonly #store: LogStore
+  /** What belongs to the content besides the entries, as of the base; sent first, in pieces. */
+  readonly #state: Uint8Array
+  #stateSent = 0
   readonly #scan: StoreScan
   #sent = 0
   #taken = 0
   #finished = false
   #closed = false
 
-  constructor(store: LogStore, session: number) {
+  constructor(store: LogStore, session: number, state: Uint8Array) {
     this.#store = store
+    this.#state = state
     this.session = session
     this.base = store.head
     this.#scan = store.openScan()
@@ -60,14 +65,22 @@ export class Transfer {
     return this.#finished && this.#taken === this.#sent
   }
 
-  begin(w: ByteWriter, ref: Readonly<Reference>, state: Uint8Array): void {
-    writeSnapshotBegin(w, ref, this.session, this.base, state)
+  begin(w: ByteWriter, ref: Readonly<Reference>): void {
+    writeSnapshotBegin(w, ref, this.session, this.base)
   }
 
   /** Writes the next chunk. */
   sendChunk(w: ByteWriter, ref: Readonly<Reference>): void {
     const mark = beginMessage(w, MessageType.snapshotChunk)
-    writeSnapshotChunkHeader(w, ref, this.session, ++this.#sent)
+    if (this.#stateSent < this.#state.length) {
+      writeSnapshotChunkHeader(w, ref, this.session, ++this.#sent, ChunkKind.state)
+      const end = Math.min(this.#stateSent + CHUNK_BYTES, this.#state.length)
+      w.bytes(this.#state, this.#stateSent, end)
+      this.#stateSent = end
+      endMessage(w, mark)
+      return
+    }
+    writeSnapshotChunkHeader(w, ref, this.session, ++this.#sent, ChunkKind.records)
     const first = w.length - w.start
     const copy = (record: RecordView): void => this.#store.copyLive(record, w)
     let more = true
@@ -76,7 +89,7 @@ export class Transfer {
     if (!more) {
       this.#finished = true
       this.end = this.#store.head
-      w.buffer[w.start + mark + MESSAGE_HEADER_BYTES + CHUNK_LAST_OFFSET] = 1
+      w.buffer[w.start + mark + MESSAGE_HEADER_BYTES + CHUNK_KIND_OFFSET] = ChunkKind.last
       this.close()
     }
     endMessage(w, mark)

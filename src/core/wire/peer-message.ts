@@ -166,13 +166,12 @@ export function readBeacon(r: ByteReader): Beacon {
 }
 
 /**
- * State transfer begins: `reference · u48 session · u48 base · block state`. What follows in
- * chunks is the content at `base`; `state` holds what belongs to it besides the entries (epochs, sessions).
+ * State transfer begins: `reference · u48 session · u48 base`. What follows in chunks is the content at `base`: first
+ * what belongs to it besides the entries (epochs, sessions), cut in pieces, then the entries.
  */
 export interface SnapshotBegin extends Reference {
   session: number
   base: number
-  state: Uint8Array
 }
 
 export function writeSnapshotBegin(
@@ -180,30 +179,31 @@ export function writeSnapshotBegin(
   ref: Readonly<Reference>,
   session: number,
   base: number,
-  state: Uint8Array,
 ): void {
   const mark = beginMessage(w, MessageType.snapshotBegin)
   writeReference(w, ref)
   w.u48(session)
   w.u48(base)
-  w.block(state)
   endMessage(w, mark)
 }
 
 export function readSnapshotBegin(r: ByteReader): SnapshotBegin {
   const reference = { partition: 0, epoch: 0, tag: 0 }
   readReference(r, reference)
-  return { ...reference, session: r.u48(), base: r.u48(), state: r.block() }
+  return { ...reference, session: r.u48(), base: r.u48() }
 }
 
-/** One chunk of a state transfer: `reference · u48 session · u32 index · u8 last · records`. */
+/** What a chunk of a state transfer holds; the last one holds records, too. */
+export const ChunkKind = { records: 0, last: 1, state: 2 } as const
+
+/** One chunk of a state transfer: `reference · u48 session · u32 index · u8 kind · records, or a piece of the state`. */
 export interface SnapshotChunk extends Reference {
   session: number
   index: number
-  last: boolean
+  kind: number
   bytes: Buffer
-  recordsStart: number
-  recordsEnd: number
+  start: number
+  end: number
 }
 
 export function writeSnapshotChunkHeader(
@@ -211,23 +211,24 @@ export function writeSnapshotChunkHeader(
   ref: Readonly<Reference>,
   session: number,
   index: number,
+  kind: number,
 ): void {
   writeReference(w, ref)
   w.u48(session)
   w.u32(index)
-  w.u8(0)
+  w.u8(kind)
 }
 
-/** Offset of `last` in the payload of a `snapshotChunk`, which is known only once the records are written. */
-export const CHUNK_LAST_OFFSET = REFERENCE_BYTES + 10
+/** Offset of `kind` in the payload of a `snapshotChunk`: which one is last is known only once its records are written. */
+export const CHUNK_KIND_OFFSET = REFERENCE_BYTES + 10
 
 export function readSnapshotChunk(r: ByteReader): SnapshotChunk {
   const message = { partition: 0, epoch: 0, tag: 0 }
   readReference(r, message)
   const session = r.u48()
   const index = r.u32()
-  const last = r.u8() === 1
-  return { ...message, session, index, last, bytes: r.bytes, recordsStart: r.offset, recordsEnd: r.end }
+  const kind = r.u8()
+  return { ...message, session, index, kind, bytes: r.bytes, start: r.offset, end: r.end }
 }
 
 /** Asks a member for the configuration of a partition that it spoke of: `u16 partition`. Answer: `config`. */

@@ -33,6 +33,7 @@ import {
 } from '../../../src/core/wire/message.ts'
 import {
   Answer,
+  ChunkKind,
   Replicate,
   readBeacon,
   readSnapshotBegin,
@@ -144,8 +145,10 @@ export class Message {
         return [`snapshotBegin at ${readSnapshotBegin(r).base}`]
       case MessageType.snapshotChunk: {
         const chunk = readSnapshotChunk(r)
-        const keys = records(chunk.bytes, chunk.recordsStart, chunk.recordsEnd).map(({ key }) => key)
-        return [`snapshotChunk ${chunk.index}: ${keys.join(' ')}${chunk.last ? ', the last' : ''}`]
+        if (chunk.kind === ChunkKind.state) return [`snapshotChunk ${chunk.index}: state`]
+        const keys = records(chunk.bytes, chunk.start, chunk.end).map(({ key }) => key)
+        const last = chunk.kind === ChunkKind.last ? ', the last' : ''
+        return [`snapshotChunk ${chunk.index}: ${keys.join(' ')}${last}`]
       }
       case MessageType.confirm:
         return [`confirm ${readBeacon(r).sentMono}`]
