@@ -1,0 +1,254 @@
+/**
+ * What must hold after every turn of every member, and at the end of a run.
+ */
+
+import type { Owner } from '../../src/core/partition/owner.ts'
+import type { Partition } from '../../src/core/partition/partition.ts'
+import type { Replica } from '../../src/core/partition/replica.ts'
+import { hashBytes } from '../../src/core/ring/hash.ts'
+import type { ControlStore } from './control-store.ts'
+import { type CallRecord, emptyKey, type KeyState } from './history.ts'
+import type { Ledger } from './ledger.ts'
+import { checkLinearizable } from './linearizability.ts'
+import type { SimMember } from './member.ts'
+import { matches, type WatchClient } from './watch-client.ts'
+import type { World } from './world.ts'
+
+export class Checker {
+  readonly #world: World
+  readonly #store: ControlStore
+  readonly #ledger: Ledger
+  readonly #members: () => readonly SimMember[]
+  readonly #epochs = new Map<string, number>()
+  readonly #late = new Set<string>()
+  readonly #checked = new WeakMap<Replica, number>()
+  readonly #owners = new WeakSet<Owner>()
+  /** The log may name replicas that hold nothing: it has been rolled back. */
+  rolledBack = false
+  searches = 0
+  undecided = 0
+
+  constructor(world: World, store: ControlStore, ledger: Ledger, members: () => readonly SimMember[]) {
+    this.#world = world
+    this.#store = store
+    this.#ledger = ledger
+    this.#members = members
+  }
+
+  /** After a turn of `member`. */
+  observe(member: SimMember): void {
+    for (const partition of member.engine.partitions) {
+      if (!partition.config) continue
+      this.#epochRises(member, partition)
+      this.#holds(member, partition)
+      this.#committed(member, partition)
+      if (partition.owner) this.#servesAlone(member, partition, partition.owner)
+    }
+  }
+
+  #epochRises(member: SimMember, { id, reference, config }: Partition): void {
+    const key = `${member.id} ${id}`
+    const before = this.#epochs.get(key) ?? 0
+    // It came to the founding so late that the first it heard of was a later configuration.
+    if (before === 0 && config!.prev !== '') this.#late.add(key)
+    if (reference.epoch < before)
+      this.#world.fail(
+        `epoch of partition ${id} at ${member.host} falls from ${before} to ${reference.epoch}`,
+      )
+    this.#epochs.set(key, reference.epoch)
+  }
+
+  /** Who is named in sync holds the data. */
+  #holds(member: SimMember, partition: Partition): void {
+    const { config, owner, backup, id } = partition
+    if (this.rolledBack || owner || backup || !config!.inSync.includes(member.id)) return
+    if (this.#late.has(`${member.id} ${id}`)) return
+    this.#world.fail(`${member.host} is in sync in partition ${id} in name only (epoch ${config!.epoch})`)
+  }
+
+  /** What is committed agrees with what was. */
+  #committed(member: SimMember, partition: Partition): void {
+    const { id, config, owner, backup, replica, role } = partition
+    if (!replica || (role !== 'owner' && role !== 'backup')) return
+    const { era } = config!
+    const { store } = replica
+    if (owner && !this.#owners.has(owner)) {
+      this.#owners.add(owner)
+      const last = this.#ledger.lastBefore(id, era, config!.epoch)
+      if (owner.firstSeq - 1 < last)
+        this.#world.fail(
+          `LOST: ${member.host} owns partition ${id} from seq ${owner.firstSeq} on, ${last} was committed`,
+        )
+    }
+    const commit = owner ? owner.commit : backup!.commit
+    const from = Math.max((this.#checked.get(replica) ?? 0) + 1, store.tailFirst)
+    if (from > commit) return
+    store.walkTail(from, commit, (record) => {
+      if (!this.#ledger.commit(id, era, config!.epoch, record))
+        this.#world.fail(`${member.host} (${role}) commits another record as ${id}/${era}/${record.seq}`)
+      return true
+    })
+    this.#checked.set(replica, commit)
+  }
+
+  #serves(member: SimMember, owner: Owner): boolean {
+    const { monoMs, wallMs } = member.clocks()
+    const { leaseMs } = owner.context.timing
+    return (
+      member.alive &&
+      !member.paused &&
+      !owner.stopped &&
+      owner.commit >= owner.firstSeq &&
+      owner.log.leased(monoMs, wallMs, leaseMs)
+    )
+  }
+
+  #servesAlone(member: SimMember, partition: Partition, owner: Owner): void {
+    if (!this.#serves(member, owner)) return
+    for (const other of this.#members()) {
+      if (other === member) continue
+      const rival = other.engine.partitions[partition.id]?.owner
+      if (rival && this.#serves(other, rival))
+        this.#world.fail(
+          `two owners serve partition ${partition.id}: ${member.host} at ${owner.reference.epoch}, ${other.host} at ${rival.reference.epoch}`,
+        )
+    }
+  }
+
+  // ---- at the end
+
+  /** The replicas of a partition that are in sync; the owner first. Undefined while the log is ahead of them. */
+  replicas(id: number): { member: SimMember; partition: Partition }[] | undefined {
+    const config = this.#store.view.configs[id]
+    if (!config) return undefined
+    const found = []
+    for (const name of [config.owner, ...config.inSync.filter((m) => m !== config.owner)]) {
+      const member = this.#members().find((m) => m.id === name)
+      const partition = member?.engine.partitions[id]
+      if (!member || partition?.config?.id !== config.id) return undefined
+      if (!partition.owner && !partition.backup) return undefined
+      found.push({ member, partition })
+    }
+    return found[0]?.partition.owner ? found : undefined
+  }
+
+  /** All replicas of all partitions hold the same, and nobody waits for anything. */
+  replicasEqual(partitionCount: number): void {
+    for (let id = 0; id < partitionCount; id++) {
+      const replicas = this.replicas(id)
+      if (!replicas) this.#world.fail(`partition ${id} is not settled at the end`)
+      const owner = replicas[0]!.partition.owner!
+      if (owner.replies.size > 0 || owner.confirmations.size > 0)
+        this.#world.fail(`${owner.replies.size} replies of partition ${id} wait for ever`)
+      if (owner.commit !== owner.head)
+        this.#world.fail(`partition ${id} ends with ${owner.head - owner.commit} uncommitted`)
+      const wanted = digest(replicas[0]!.partition.replica!)
+      for (const { member, partition } of replicas) {
+        partition.replica!.store.audit()
+        if (partition.backup && partition.backup.commit !== owner.commit)
+          this.#world.fail(
+            `${member.host} has partition ${id} at ${partition.backup.commit}, not ${owner.commit}`,
+          )
+        const found = digest(partition.replica!)
+        if (found !== wanted)
+          this.#world.fail(
+            `${member.host} holds other entries of partition ${id} than its owner:\n${found}\n${wanted}`,
+          )
+      }
+    }
+  }
+
+  watchersEqual(watch: WatchClient): void {
+    const store = this.replicas(watch.partition)![0]!.partition.replica!.store
+    const entries = new Map<string, string>()
+    store.page(watch.map, 0, 1_000_000, (record) => {
+      const value = record.bytes.toString('hex', record.valueStart, record.valueEnd)
+      const key = record.bytes.toString('hex', record.keyStart, record.keyEnd)
+      if (!watch.filtered || matches(value)) entries.set(key, value)
+    })
+    const same =
+      entries.size === watch.held.size &&
+      [...entries].every(([key, value]) => watch.held.get(key)?.value === value)
+    if (!same)
+      this.#world.fail(
+        `a watcher of partition ${watch.partition} map ${watch.map}${watch.filtered ? ' (filtered)' : ''} ends with ${watch.held.size} entries, there are ${entries.size} (at ${watch.position} of ${store.head})`,
+      )
+  }
+
+  linearizable(history: readonly CallRecord[]): void {
+    const byKey = new Map<string, CallRecord[]>()
+    for (const call of history) {
+      const calls = byKey.get(call.key)
+      if (calls) calls.push(call)
+      else byKey.set(call.key, [call])
+    }
+    for (const [key, calls] of byKey) this.#linearizableKey(key, calls)
+  }
+
+  /** Each era of a key stands alone: it begins with nothing. A call without an answer may belong to any. */
+  #linearizableKey(key: string, calls: readonly CallRecord[]): void {
+    const eras = new Set(calls.map((call) => call.era).filter((era) => era >= 0))
+    for (const era of eras) {
+      const those = calls.filter((call) => call.era === era || (call.era < 0 && isWrite(call)))
+      let initial: KeyState = emptyKey
+      // Between two quiet moments the search can begin anew where the state is known.
+      for (const stretch of stretches(those)) {
+        this.searches++
+        const verdict = checkLinearizable(stretch, initial)
+        if (verdict === 'unknown') this.undecided++
+        if (verdict === 'not linearizable')
+          this.#world.fail(
+            `key ${key} is not linearizable (${stretch.length} calls)\n${show(shortest(stretch))}`,
+          )
+        initial = emptyKey
+      }
+    }
+  }
+}
+
+function isWrite({ kind }: CallRecord): boolean {
+  return kind !== 'get' && kind !== 'getEntry'
+}
+
+/** One stretch for now: the search itself is fast enough. */
+function stretches(calls: readonly CallRecord[]): readonly (readonly CallRecord[])[] {
+  return [calls]
+}
+
+/** The calls up to the first answer that cannot be explained, and of those the last. */
+function shortest(calls: readonly CallRecord[]): readonly CallRecord[] {
+  const ends = calls.map(({ endMs }) => endMs).filter((endMs) => endMs !== Number.POSITIVE_INFINITY)
+  ends.sort((a, b) => a - b)
+  for (const endMs of ends) {
+    const before = calls
+      .filter(({ callMs }) => callMs <= endMs)
+      .map((call) => (call.endMs <= endMs ? call : { ...call, endMs: Number.POSITIVE_INFINITY }))
+      .filter((call) => call.endMs <= endMs || isWrite(call))
+    if (checkLinearizable(before, emptyKey) === 'not linearizable') return before.slice(-24)
+  }
+  return calls.slice(-24)
+}
+
+function show(calls: readonly CallRecord[]): string {
+  return [...calls]
+    .sort((a, b) => a.callMs - b.callMs)
+    .map(
+      (c) =>
+        `  ${c.callMs.toFixed(1)}–${c.endMs.toFixed(1)} ${c.client} ${c.kind} ${c.argument}${c.expected === undefined ? '' : ` if ${c.expected}`} = ${c.result} at ${c.epoch}/${c.seq}`,
+    )
+    .join('\n')
+}
+
+/** Everything that lives in a replica, in one text. */
+function digest(replica: Replica): string {
+  const rows: string[] = []
+  for (const map of replica.store.mapIds()) {
+    replica.store.page(map, 0, 1_000_000, (record) => {
+      const key = record.bytes.toString('latin1', record.keyStart, record.keyEnd)
+      const value = hashBytes(record.bytes, record.valueStart, record.valueEnd)
+      rows.push(`${map} ${key} ${record.seq} ${value} ${record.expiresAt}`)
+    })
+  }
+  for (const session of replica.sessions.sessions()) rows.push(`session ${session.number} ${session.id}`)
+  return rows.sort().join('\n')
+}

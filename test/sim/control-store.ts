@@ -1,0 +1,248 @@
+/**
+ * A virtual control plane: one log of entries that can be slow, away, or lose its newest entries, and announcements that
+ * get lost.
+ *
+ * An append reports nothing and may land late, after the store was away. Each member reads on its own, in order; a
+ * restart of the store ends every connection, and the next `open` shows new evidence.
+ */
+
+import { encodeView } from '../../src/core/membership/checkpoint.ts'
+import { emptyView, foldEntries, type View } from '../../src/core/membership/view.ts'
+import type { Process } from './network.ts'
+import type { World } from './world.ts'
+
+export interface StoredEntry {
+  readonly seq: number
+  readonly bytes: Uint8Array
+  readonly id: string
+  readonly atMs: number
+  readonly by: string
+}
+
+export interface ControlFace {
+  opened(evidence: string, checkpoint: { readonly seq: number; readonly bytes: Uint8Array } | undefined): void
+  entries(entries: readonly { readonly seq: number; readonly bytes: Uint8Array }[], caughtUp: boolean): void
+  down(reason: string): void
+  announced(bytes: Uint8Array): void
+}
+
+export const STORE_HOST = 'store'
+
+export const hashSecret = (secret: string): string => `hash of ${secret}`
+
+export class ControlStore {
+  readonly world: World
+  entries: StoredEntry[] = []
+  incarnation = 1
+  isDown = false
+  /** Probability that a request is late, and by how much at most. */
+  lateProbability = 0
+  lateMs = 2500
+  /** Probability that an announcement does not reach one of its hearers. */
+  deafProbability = 0
+  /** Probability that the newest entry is not told of; it is found by the next regular read. */
+  silentProbability = 0.3
+  readonly handles = new Set<ControlHandle>()
+  /** Entries up to here are never lost: the founding, and what tests rest on. */
+  keptSeq = 0
+  onAppended: (entry: StoredEntry) => void = () => {}
+  #view: View = emptyView
+  #folded = 0
+
+  constructor(world: World) {
+    this.world = world
+  }
+
+  get lastSeq(): number {
+    return this.entries.at(-1)?.seq ?? 0
+  }
+
+  /** What the log says now. */
+  get view(): View {
+    const news = this.entries.slice(this.#folded)
+    this.#view = foldEntries(this.#view, news, hashSecret)
+    this.#folded = this.entries.length
+    return this.#view
+  }
+
+  delay(): number {
+    const { world } = this
+    return world.chance(this.lateProbability) ? world.between(1, this.lateMs) : world.between(0.3, 4)
+  }
+
+  append(bytes: Uint8Array, id: string, expectedSeq: number | undefined, by: string): void {
+    if (this.entries.some((entry) => entry.id === id)) return
+    if (expectedSeq !== undefined && expectedSeq !== this.lastSeq) return
+    const entry = { seq: this.lastSeq + 1, bytes, id, atMs: this.world.nowMs, by }
+    this.entries.push(entry)
+    this.world.log(`append ${entry.seq} by ${by}`)
+    for (const handle of this.handles) if (!this.world.chance(this.silentProbability)) handle.readSoon()
+    this.onAppended(entry)
+  }
+
+  /** The store starts again; what was appended in the last `lostMs` is gone. */
+  restart(lostMs: number): void {
+    const { world } = this
+    const from = world.nowMs - lostMs
+    const before = this.entries.length
+    this.entries = this.entries.filter((entry) => entry.seq <= this.keptSeq || entry.atMs <= from)
+    world.log(`store restarts, ${before - this.entries.length} entries lost`)
+    this.#view = emptyView
+    this.#folded = 0
+    this.incarnation++
+    for (const handle of this.handles) handle.disconnect('the store has restarted')
+  }
+
+  checkpoint(): { readonly seq: number; readonly bytes: Uint8Array } | undefined {
+    if (this.entries.length < 3 || !this.world.chance(0.3)) return undefined
+    const upTo = 1 + this.world.int(this.entries.length)
+    const view = foldEntries(emptyView, this.entries.slice(0, upTo), hashSecret)
+    if (view.clusterId === '') return undefined
+    return { seq: view.version, bytes: encodeView(view) }
+  }
+}
+
+/** One member's connection to the store. */
+export class ControlHandle {
+  readonly #store: ControlStore
+  readonly #process: Process
+  readonly #face: ControlFace
+  #connection = 0
+  #connected = false
+  #opening = false
+  #reading = false
+  #again = false
+  #seq = 0
+  #missedMs = 0
+
+  constructor(store: ControlStore, process: Process, face: ControlFace) {
+    this.#store = store
+    this.#process = process
+    this.#face = face
+    store.handles.add(this)
+    this.#poll()
+  }
+
+  get #reachable(): boolean {
+    const { network, host } = this.#process
+    return !this.#store.isDown && !network.isCut(host, STORE_HOST) && !network.isCut(STORE_HOST, host)
+  }
+
+  #poll(): void {
+    const { world } = this.#store
+    if (!this.#process.alive) {
+      this.#store.handles.delete(this)
+      return
+    }
+    if (this.#reachable) {
+      this.#missedMs = 0
+      if (!this.#connected) this.#open()
+      else this.#read()
+    } else if (this.#connected) {
+      this.#missedMs += 200
+      if (this.#missedMs > 400) this.disconnect('the store cannot be reached')
+    }
+    world.after(world.between(100, 300), () => this.#poll())
+  }
+
+  disconnect(reason: string): void {
+    if (!this.#connected) return
+    this.#connected = false
+    const connection = ++this.#connection
+    this.#reading = false
+    this.#store.world.after(this.#store.world.between(0.1, 50), () =>
+      this.#process.exec(() => {
+        if (connection === this.#connection) this.#face.down(reason)
+      }),
+    )
+  }
+
+  #open(): void {
+    if (this.#opening) return
+    this.#opening = true
+    const { world } = this.#store
+    world.after(this.#store.delay() + world.between(50, 60), () => {
+      this.#opening = false
+      if (!this.#reachable || !this.#process.alive) return
+      this.#connected = true
+      const connection = ++this.#connection
+      const checkpoint = this.#store.checkpoint()
+      this.#seq = checkpoint?.seq ?? 0
+      const evidence = `store ${this.#store.incarnation}`
+      this.#process.exec(() => {
+        if (connection === this.#connection) this.#face.opened(evidence, checkpoint)
+      })
+      this.#read()
+    })
+  }
+
+  readSoon(): void {
+    this.#store.world.after(this.#store.delay(), () => {
+      if (this.#connected && this.#reachable) this.#read()
+    })
+  }
+
+  #read(): void {
+    if (this.#reading) {
+      this.#again = true
+      return
+    }
+    this.#reading = true
+    this.#again = false
+    const connection = this.#connection
+    const { world } = this.#store
+    world.after(this.#store.delay(), () => {
+      if (connection !== this.#connection) return
+      if (!this.#reachable) {
+        this.#reading = false
+        return
+      }
+      const count = 1 + world.int(16)
+      const found = this.#store.entries.filter((entry) => entry.seq > this.#seq).slice(0, count)
+      this.#seq = found.at(-1)?.seq ?? this.#seq
+      const caughtUp = this.#seq >= this.#store.lastSeq
+      world.after(this.#store.delay(), () => {
+        if (connection !== this.#connection) return
+        this.#process.exec(() => {
+          if (connection !== this.#connection) return
+          this.#face.entries(found, caughtUp)
+        })
+        this.#reading = false
+        if (!caughtUp || this.#again) this.#read()
+      })
+    })
+  }
+
+  append(bytes: Uint8Array, id: string, expectedSeq: number | undefined): void {
+    const { world } = this.#store
+    const { incarnation } = this.#store
+    const by = this.#process.host
+    if (!this.#connected) return
+    world.after(this.#store.delay(), () => {
+      if (!this.#reachable) {
+        // It may stand in a queue on the way, and land when nobody reckons with it any more.
+        if (!world.chance(0.3)) return
+        world.after(world.between(500, 4000), () => {
+          if (!this.#store.isDown && this.#store.incarnation === incarnation)
+            this.#store.append(bytes, id, expectedSeq, by)
+        })
+        return
+      }
+      if (this.#store.incarnation !== incarnation && !world.chance(0.3)) return
+      this.#store.append(bytes, id, expectedSeq, by)
+      this.readSoon()
+    })
+  }
+
+  announce(bytes: Uint8Array): void {
+    const { world } = this.#store
+    if (!this.#reachable) return
+    for (const handle of this.#store.handles) {
+      if (world.chance(this.#store.deafProbability)) continue
+      world.after(this.#store.delay(), () => {
+        if (!handle.#reachable) return
+        handle.#process.exec(() => handle.#face.announced(bytes))
+      })
+    }
+  }
+}

@@ -1,0 +1,323 @@
+/**
+ * What goes wrong, drawn by the seed: at any time, and at the moments that hurt most (an append lands, a beacon is
+ * answered, a transfer is under way, a handover waits).
+ *
+ * Each run has its own mix (swarm testing, Groce et al., ISSTA 2012): a run without pauses sees things that pauses hide.
+ */
+
+import type { PartitionConfig } from '../../src/core/membership/config.ts'
+import { STORE_HOST, type StoredEntry } from './control-store.ts'
+import type { SimMember } from './member.ts'
+import type { Simulation } from './simulation.ts'
+import type { World } from './world.ts'
+
+/** How often each kind is drawn in this run, 0 to 1. */
+export interface FaultMix {
+  kill: number
+  pause: number
+  cut: number
+  breakLink: number
+  storeDown: number
+  rollback: number
+  leave: number
+  clock: number
+  trigger: number
+  everyMs: number
+}
+
+export const noFaults: FaultMix = {
+  kill: 0,
+  pause: 0,
+  cut: 0,
+  breakLink: 0,
+  storeDown: 0,
+  rollback: 0,
+  leave: 0,
+  clock: 0,
+  trigger: 0,
+  everyMs: 1000,
+}
+
+export function drawMix(world: World, rollback: boolean): FaultMix {
+  const some = (): number => (world.chance(0.6) ? world.random.next() : 0)
+  return {
+    kill: some(),
+    pause: some(),
+    cut: some(),
+    breakLink: some(),
+    storeDown: world.chance(0.4) ? world.random.next() * 0.6 : 0,
+    rollback: rollback ? 0.25 : 0,
+    leave: some() * 0.6,
+    clock: world.chance(0.4) ? 0.4 : 0,
+    trigger: world.chance(0.7) ? 0.3 * world.random.next() : 0,
+    everyMs: world.between(300, 4000),
+  }
+}
+
+export class Faults {
+  active = false
+  readonly counts: Record<string, number> = {}
+  readonly #sim: Simulation
+  readonly #world: World
+  readonly #mix: FaultMix
+  /** Until then the store stays reachable and nobody dies: the log was rolled back and is being healed. */
+  #sparedUntilMs = 0
+
+  constructor(sim: Simulation, mix: FaultMix) {
+    this.#sim = sim
+    this.#world = sim.world
+    this.#mix = mix
+    sim.store.onAppended = (entry) => this.#appended(entry)
+    this.#round()
+  }
+
+  count(kind: string): void {
+    this.counts[kind] = (this.counts[kind] ?? 0) + 1
+    this.#world.log(`fault ${kind}`)
+  }
+
+  get #spared(): boolean {
+    return this.#world.nowMs < this.#sparedUntilMs
+  }
+
+  #round(): void {
+    const { everyMs } = this.#mix
+    this.#world.after(this.#world.between(0.3 * everyMs, 1.7 * everyMs), () => {
+      if (this.active) this.#draw()
+      this.#round()
+    })
+  }
+
+  #draw(): void {
+    const { kill, pause, cut, breakLink, storeDown, rollback, leave, clock } = this.#mix
+    const table: [number, () => void][] = [
+      [kill, () => this.kill(this.#member())],
+      [pause, () => this.#pauseOne()],
+      [cut, () => this.#partition()],
+      [breakLink, () => this.#breakOne()],
+      [storeDown, () => this.#storeDown(this.#world.between(500, 15_000))],
+      [rollback, () => this.rollback(this.#world.between(0, 8000))],
+      [leave, () => this.#leaveOne()],
+      [clock, () => this.#clock()],
+    ]
+    let x = this.#world.random.next() * table.reduce((sum, [weight]) => sum + weight, 0)
+    for (const [weight, run] of table) {
+      x -= weight
+      if (x >= 0) continue
+      run()
+      return
+    }
+  }
+
+  #member(): SimMember | undefined {
+    const { members } = this.#sim
+    return members.length > 0 ? this.#world.pick(members) : undefined
+  }
+
+  // ---- processes
+
+  kill(member: SimMember | undefined): void {
+    if (!member || this.#spared || !this.#survivable(member)) return
+    this.count('kill')
+    this.#sim.kill(member, this.#world.chance(0.6))
+  }
+
+  /** Whether some replica that holds everything is left without `member`, whichever configuration turns out true. */
+  #survivable(member: SimMember): boolean {
+    const { members, store, partitionCount } = this.#sim
+    const others = members.filter((other) => other !== member && !other.leaving)
+    if (others.length < 2) return false
+    for (let p = 0; p < partitionCount; p++) {
+      const current = store.view.configs[p]
+      if (!current) return false
+      const candidates: PartitionConfig[] = [current]
+      for (const { engine } of members) {
+        const partition = engine.partitions[p]
+        if (partition?.config && partition.config.epoch >= current.epoch) candidates.push(partition.config)
+        if (partition?.unresolved) candidates.push(partition.unresolved)
+      }
+      const holds = (other: SimMember, { era }: PartitionConfig): boolean => {
+        const partition = other.engine.partitions[p]
+        return partition?.config?.era === era && Boolean(partition.owner ?? partition.backup)
+      }
+      for (const config of candidates)
+        if (!others.some((other) => config.inSync.includes(other.id) && holds(other, config))) return false
+    }
+    return true
+  }
+
+  pause(member: SimMember, durationMs: number): void {
+    this.count('pause')
+    this.#world.log(`${member.host} pauses for ${Math.round(durationMs)}`)
+    member.pause(durationMs)
+  }
+
+  #pauseOne(): void {
+    const member = this.#member()
+    if (!member || member.paused) return
+    const { world } = this.#sim
+    const durationMs = world.chance(0.5) ? world.between(0, 1500) : world.between(2000, 10_000)
+    this.pause(member, durationMs)
+    if (world.chance(0.35))
+      world.after(world.between(0, durationMs), () =>
+        this.isolate(member, durationMs + world.between(0, 4000)),
+      )
+  }
+
+  #clock(): void {
+    const member = this.#member()
+    if (!member) return
+    const { world } = this.#sim
+    if (world.chance(0.5)) {
+      this.count('suspend')
+      member.suspend(world.between(500, 8000))
+    } else {
+      this.count('wall step')
+      member.wallStepMs += world.between(-5000, 5000)
+    }
+  }
+
+  #leaveOne(): void {
+    const member = this.#member()
+    const { members, world } = this.#sim
+    if (!member || member.leaving || members.filter((m) => !m.leaving).length <= 2) return
+    this.count('leave')
+    world.log(`${member.host} leaves`)
+    member.leaving = true
+    member.exec(() => member.engine.leave(member.clocks()))
+  }
+
+  // ---- the network
+
+  /** Cuts a member off, at once, from the others and mostly from the store too. */
+  isolate(member: SimMember, durationMs: number): void {
+    if (!this.active) return
+    this.count('isolate')
+    const { world, hosts, network } = this.#sim
+    const pairs: [string, string][] = []
+    for (const host of hosts) if (host !== member.host) pairs.push([host, member.host], [member.host, host])
+    if (!this.#spared && world.chance(0.7)) pairs.push([STORE_HOST, member.host], [member.host, STORE_HOST])
+    network.cut(pairs, durationMs)
+  }
+
+  #partition(): void {
+    this.count('cut')
+    const { world, hosts, network } = this.#sim
+    const inside = hosts.filter(() => world.chance(0.5))
+    const oneWay = world.chance(0.3)
+    const pairs: [string, string][] = []
+    for (const a of inside)
+      for (const b of hosts)
+        if (!inside.includes(b)) {
+          pairs.push([a, b])
+          if (!oneWay) pairs.push([b, a])
+        }
+    if (!this.#spared && world.chance(0.4))
+      for (const a of inside) {
+        pairs.push([a, STORE_HOST])
+        if (!oneWay) pairs.push([STORE_HOST, a])
+      }
+    network.cut(pairs, world.chance(0.5) ? world.between(100, 2000) : world.between(2000, 12_000))
+  }
+
+  #breakOne(): void {
+    const { world, network } = this.#sim
+    const links = [...network.links]
+    if (links.length === 0) return
+    this.count('break')
+    const some = world.chance(0.3) ? links.filter(() => world.chance(0.5)) : [world.pick(links)]
+    for (const link of some) link.breakFrom(world.pick(link.ends), world.chance(0.3))
+  }
+
+  // ---- the store
+
+  #storeDown(durationMs: number): void {
+    const { store, world } = this.#sim
+    if (this.#spared || store.isDown) return
+    this.count('store down')
+    store.isDown = true
+    world.after(durationMs, () => {
+      store.isDown = false
+    })
+  }
+
+  rollback(lostMs: number): void {
+    const { store, world, checker, network } = this.#sim
+    if (this.#spared || store.isDown) return
+    this.count('rollback')
+    checker.rolledBack = true
+    // Who knows what was lost must be able to say so: what the protocol assumes.
+    this.#sparedUntilMs = world.nowMs + 40_000
+    network.heal()
+    store.isDown = true
+    store.restart(lostMs)
+    world.after(world.between(500, 3000), () => {
+      store.isDown = false
+    })
+  }
+
+  // ---- at bad moments
+
+  #appended(entry: StoredEntry): void {
+    if (!this.active || !this.#world.chance(this.#mix.trigger * 0.4)) return
+    const proposer = this.#sim.members.find(({ host }) => host === entry.by)
+    if (!proposer) return
+    const { world } = this
+    if (world.chance(0.6)) this.isolate(proposer, world.between(1000, 10_000))
+    else if (world.chance(0.5)) this.pause(proposer, world.between(1000, 8000))
+    else this.kill(proposer)
+  }
+
+  get world(): World {
+    return this.#world
+  }
+
+  /** After a turn of a member: it may be the worst moment. */
+  observe(member: SimMember): void {
+    if (!this.active || this.#mix.trigger === 0) return
+    const { world } = this
+    for (const { owner } of member.engine.partitions) {
+      if (!owner) continue
+      if (owner.stopped && world.chance(this.#mix.trigger * 0.05)) {
+        this.count('at handover')
+        this.#strike(member)
+      }
+      for (const peer of owner.log.peers.values()) {
+        if (!peer.learner || !world.chance(this.#mix.trigger * 0.02)) continue
+        this.count('at transfer')
+        this.#strike(member)
+      }
+    }
+    if (world.chance(this.#mix.trigger * 0.0005)) {
+      this.count('mid-turn')
+      this.#strike(member)
+    }
+  }
+
+  #strike(member: SimMember): void {
+    const { world, network } = this.#sim
+    const x = world.random.next()
+    if (x < 0.3) {
+      for (const link of [...network.links])
+        if (link.ends.some(({ process }) => process === member) && world.chance(0.6))
+          link.breakFrom(world.pick(link.ends), world.chance(0.4))
+    } else if (x < 0.55) this.pause(member, world.between(500, 9000))
+    else if (x < 0.8) this.isolate(member, world.between(1000, 9000))
+    else world.after(0, () => this.kill(member))
+  }
+
+  /** Everything works from now on. */
+  heal(): void {
+    this.active = false
+    const { members, network, store, world } = this.#sim
+    network.heal()
+    store.isDown = false
+    store.lateProbability = 0
+    store.deafProbability = 0
+    for (const member of members) {
+      if (!member.paused) continue
+      // It may wake up late, but it does.
+      world.log(`${member.host} is still paused`)
+    }
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * `npm run sim -- [--seed N] [--runs N] [--rollback] [--trace] [--twice]`: runs seeds one after the other, and prints one
+ * line that replays each failure.
+ */
+
+import { parseArgs } from 'node:util'
+import { type RunResult, simulate } from './simulation.ts'
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    runs: { type: 'string', default: '1' },
+    rollback: { type: 'boolean', default: false },
+    trace: { type: 'boolean', default: false },
+    twice: { type: 'boolean', default: false },
+    lines: { type: 'string', default: '200' },
+    fails: { type: 'string', default: '5' },
+  },
+})
+
+const first = Number(values.seed)
+const runs = Number(values.runs)
+const rollback = values.rollback
+const totals: Record<string, number> = {}
+const startedMs = performance.now()
+let virtualMs = 0
+let events = 0
+let failures = 0
+let done = 0
+
+function report(result: RunResult): void {
+  failures++
+  process.stdout.write(`\nFAILED ${result.failure}\n`)
+  if (result.trace) process.stdout.write(`${result.trace.slice(-Number(values.lines)).join('\n')}\n`)
+  process.stdout.write(`replay: npm run sim -- --seed ${result.seed}${rollback ? ' --rollback' : ''}\n`)
+}
+
+for (let seed = first; seed < first + runs && failures < Number(values.fails); seed++) {
+  const result = simulate({ seed, rollback, traced: values.trace })
+  done++
+  if (result.failure !== undefined) report(result)
+  if (values.twice && simulate({ seed, rollback }).hash !== result.hash)
+    report({ ...result, failure: 'the second run of the same seed went another way', trace: undefined })
+  virtualMs += result.virtualMs
+  events += result.events
+  for (const [name, count] of Object.entries(result.counts)) totals[name] = (totals[name] ?? 0) + count
+}
+
+const seconds = (performance.now() - startedMs) / 1000
+const hours = virtualMs / 3_600_000
+process.stdout.write(
+  `${done} runs, ${failures} failed, ${hours.toFixed(2)} virtual hours in ${seconds.toFixed(1)} s (${Math.round((virtualMs / 1000 / seconds) * 10) / 10} × real time), ${events} events\n`,
+)
+process.stdout.write(`${JSON.stringify(totals)}\n`)
+process.exitCode = failures > 0 ? 1 : 0

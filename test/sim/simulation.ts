@@ -1,0 +1,397 @@
+/**
+ * One run: a cluster of production engines on virtual clocks, links and log, clients that use it, faults that trouble it,
+ * and checkers that look at every turn and at the whole history.
+ */
+
+import { ByteWriter } from '../../src/core/base/bytes.ts'
+import { defaultLimits } from '../../src/core/base/limits.ts'
+import { randomId, seededRandom } from '../../src/core/base/random.ts'
+import type { Settings } from '../../src/core/engine/settings.ts'
+import type { ProcessorFunction } from '../../src/core/partition/processor-run.ts'
+import { AnnouncementKind, writeAnnouncement } from '../../src/core/wire/message.ts'
+import { Checker } from './checker.ts'
+import { type ClientStats, SimClient } from './client.ts'
+import { ControlStore, hashSecret } from './control-store.ts'
+import { drawMix, type FaultMix, Faults } from './fault.ts'
+import type { CallRecord } from './history.ts'
+import { Ledger } from './ledger.ts'
+import { SimMember } from './member.ts'
+import { Network } from './network.ts'
+import { World } from './world.ts'
+
+export interface RunOptions {
+  readonly seed: number
+  readonly rollback?: boolean | undefined
+  readonly traced?: boolean | undefined
+  readonly mix?: Partial<FaultMix> | undefined
+  /** Replaces what the seed draws. */
+  readonly settings?: Partial<Settings> | undefined
+  readonly members?: number | undefined
+  /** How long faults go on, in virtual milliseconds. */
+  readonly faultMs?: number | undefined
+}
+
+export interface RunResult {
+  readonly seed: number
+  readonly failure: string | undefined
+  readonly hash: number
+  readonly virtualMs: number
+  readonly events: number
+  readonly counts: Readonly<Record<string, number>>
+  readonly trace: readonly string[] | undefined
+}
+
+const HEAL_MAX_MS = 60_000
+const CLIENTS = 3
+const FOUNDED_MS = 20_000
+
+const add: ProcessorFunction = (entry, argument) => {
+  const value = entry.value as { n: number; g?: number } | undefined
+  const n = (value?.n ?? 0) + (argument as number)
+  entry.set({ ...value, n })
+  return n
+}
+
+export class Simulation {
+  readonly world: World
+  readonly network: Network
+  readonly store: ControlStore
+  readonly ledger = new Ledger()
+  readonly checker: Checker
+  readonly faults: Faults
+  readonly partitionCount: number
+  readonly hosts: string[] = []
+  members: SimMember[] = []
+  readonly clients: SimClient[] = []
+  readonly history: CallRecord[] = []
+  readonly stats: ClientStats = {
+    calls: 0,
+    answered: 0,
+    unknown: 0,
+    refused: 0,
+    expiredSessions: 0,
+    retries: 0,
+  }
+  readonly mix: FaultMix
+  readonly #settings: Omit<Settings, 'self' | 'random' | 'newId'>
+  readonly #workMs: number
+  readonly #faultMs: number
+  #unique = 1
+  incarnations = 0
+  healedMs = 0
+
+  constructor(options: RunOptions) {
+    const world = new World(options.seed, options.traced === true)
+    this.world = world
+    this.network = new Network(world)
+    this.store = new ControlStore(world)
+    this.checker = new Checker(world, this.store, this.ledger, () => this.members)
+    const members = options.members ?? 3 + world.int(3)
+    this.partitionCount = 2 + world.int(3)
+    this.#settings = this.#drawSettings(members, options.settings)
+    this.#workMs = world.pick([0.05, 5, 60])
+    this.#faultMs = options.faultMs ?? world.pick([15_000, 40_000, 80_000])
+    this.mix = { ...drawMix(world, options.rollback === true), ...options.mix }
+    this.network.slowProbability = world.pick([0.002, 0.02, 0.05])
+    this.store.lateProbability = world.pick([0, 0.1, 0.4])
+    this.store.deafProbability = world.pick([0, 0.1, 0.5])
+    this.faults = new Faults(this, this.mix)
+    for (let i = 0; i < members; i++) this.hosts.push(`n${i}`)
+    for (const host of this.hosts) this.start(host)
+    this.#startClients()
+  }
+
+  #drawSettings(
+    members: number,
+    given: Partial<Settings> | undefined,
+  ): Omit<Settings, 'self' | 'random' | 'newId'> {
+    const { world } = this
+    const backups = 1 + world.int(2)
+    return {
+      partitionCount: this.partitionCount,
+      backups,
+      minInSync: world.chance(0.7) ? 1 : 2,
+      expectMembers: members,
+      foundAfterMs: 500,
+      timing: { beaconMs: 250, suspectMs: 1000, leaseMs: 2000, graceMs: 3000, sessionIdleMs: 60_000 },
+      rebalanceDelayMs: world.pick([100, 1000]),
+      silentRemoveMs: world.pick([4000, 8000, 15_000]),
+      rollCallMs: 30_000,
+      rollCallMinMs: 1000,
+      transfersMax: 1 + world.int(4),
+      memoryBytesMax: 64 * 1024 * 1024,
+      historyBytes: world.pick([0, 40_000, 200_000]),
+      limits: defaultLimits,
+      processors: new Map([['add', add]]),
+      hashSecret,
+      ...given,
+    }
+  }
+
+  // ---- members
+
+  start(host: string): void {
+    const { world } = this
+    if (this.members.some((member) => member.host === host)) return
+    const id = randomId(world.random)
+    const secret = randomId(world.random)
+    const random = seededRandom(world.int(2 ** 31))
+    this.incarnations++
+    world.log(`${host} starts as ${id}`)
+    const self = {
+      id,
+      name: host,
+      address: `${host}:7400`,
+      zone: '',
+      host,
+      version: '1',
+      state: 'active' as const,
+      secretHash: hashSecret(secret),
+    }
+    const member = new SimMember({
+      network: this.network,
+      store: this.store,
+      host,
+      settings: { random, newId: () => randomId(random), ...this.#settings, self },
+      secret,
+      rate: world.between(0.98, 1.02),
+      wallOffsetMs: world.between(-2000, 2000),
+      workMs: this.#workMs,
+      observe: (observed) => {
+        this.checker.observe(observed)
+        this.faults.observe(observed)
+      },
+      ended: (ended, reason) => this.#ended(ended, reason),
+    })
+    this.members.push(member)
+  }
+
+  kill(member: SimMember, certified: boolean): void {
+    const { world } = this
+    world.log(`${member.host} is killed${certified ? ', with a certificate' : ''}`)
+    this.#remove(member)
+    if (certified)
+      for (let i = 0; i < 3; i++) world.after(world.between(5, 500) + 400 * i, () => this.#certify(member))
+    this.#startLater(member.host)
+  }
+
+  #certify(member: SimMember): void {
+    const { world } = this
+    if (this.store.isDown) return
+    const w = new ByteWriter(128)
+    writeAnnouncement(w, {
+      kind: AnnouncementKind.death,
+      id: member.id,
+      address: '',
+      info: Buffer.from(member.secret),
+    })
+    const bytes = w.take()
+    for (const other of this.members)
+      if (!world.chance(this.store.deafProbability))
+        world.after(this.store.delay(), () =>
+          other.exec(() => other.engine.announcement(bytes, other.clocks())),
+        )
+  }
+
+  #ended(member: SimMember, reason: string): void {
+    this.world.log(`${member.host} ends: ${reason}`)
+    if (!member.leaving && !this.faults.counts.kill && !this.checker.rolledBack)
+      this.world.fail(`${member.host} ended: ${reason}`)
+    this.#remove(member)
+    this.#startLater(member.host)
+  }
+
+  #remove(member: SimMember): void {
+    member.die()
+    this.members = this.members.filter((other) => other !== member)
+  }
+
+  #startLater(host: string): void {
+    const { world } = this
+    world.after((world.chance(0.5) ? 200 : 2000) + world.between(0, 4000), () => this.start(host))
+  }
+
+  // ---- clients
+
+  #startClients(): void {
+    const { world } = this
+    const maps = [
+      { name: 'm', config: {} },
+      {
+        name: 'e',
+        config: { eviction: { policy: 'lru', maxEntries: 2 * this.partitionCount }, maxIdleMs: 3000 },
+      },
+    ]
+    const keys = 3 + world.int(6)
+    const thinkMs = world.pick([20, 60, 200])
+    const padBytes = world.pick([0, 200, 2000])
+    for (let i = 0; i < CLIENTS; i++) {
+      const client = new SimClient({
+        network: this.network,
+        host: `c${i}`,
+        id: randomId(world.random),
+        ledger: this.ledger,
+        addresses: this.hosts.map((host) => `${host}:7400`),
+        partitionCount: this.partitionCount,
+        keys,
+        history: this.history,
+        stats: this.stats,
+        thinkMs,
+        padBytes,
+        unique: () => this.#unique++,
+        maps,
+      })
+      this.clients.push(client)
+    }
+  }
+
+  #watch(): void {
+    const client = this.clients[0]!
+    for (let p = 0; p < this.partitionCount; p++) {
+      client.addWatch(1, p, client.maps[0]!, false)
+      client.addWatch(2, p, client.maps[0]!, true)
+      client.addWatch(3, p, client.maps[1]!, this.world.chance(0.5))
+    }
+  }
+
+  // ---- the run
+
+  run(): void {
+    const { world, faults, store, clients } = this
+    this.#until(FOUNDED_MS, 'the cluster is not founded', () =>
+      clients.every(({ maps }) => maps[0] && maps[1]),
+    )
+    this.#watch()
+    world.runUntil(world.nowMs + 2000)
+    store.keptSeq = store.lastSeq
+    faults.active = true
+    world.runUntil(world.nowMs + this.#faultMs)
+    faults.heal()
+    this.healedMs = world.nowMs
+    world.log('healed')
+    this.#until(HEAL_MAX_MS, 'the cluster does not recover', () => this.#recovered())
+    for (const client of clients) client.stopped = true
+    this.#until(15_000, 'calls stay open', () => clients.every(({ outstanding }) => outstanding === 0))
+    this.#until(15_000, 'the replicas do not settle', () => this.#settled())
+    // What idleness removes is removed by now, and watchers have been told.
+    world.runUntil(world.nowMs + 6000)
+    this.#until(15_000, 'the replicas do not settle again', () => this.#settled())
+    this.checker.replicasEqual(this.partitionCount)
+    for (const watch of clients[0]!.watches.values()) this.checker.watchersEqual(watch)
+    this.checker.linearizable(this.history)
+  }
+
+  #until(durationMs: number, what: string, condition: () => boolean): void {
+    const { world } = this
+    const endMs = world.nowMs + durationMs
+    while (!condition()) {
+      if (world.nowMs >= endMs) world.fail(`${what}: ${this.#state()}`)
+      world.runUntil(world.nowMs + 250)
+    }
+  }
+
+  #recovered(): boolean {
+    const { view } = this.store
+    if (view.boot.frozen) return false
+    const living = this.members.filter(({ leaving }) => !leaving)
+    if (this.members.length < this.hosts.length || living.length < this.members.length) return false
+    const wanted = Math.min(view.backups + 1, living.length)
+    for (let p = 0; p < this.partitionCount; p++) {
+      const replicas = this.checker.replicas(p)
+      if (!replicas || replicas.length < wanted) return false
+      const served = (times: (client: SimClient) => number | undefined): boolean =>
+        this.clients.some((client) => (times(client) ?? 0) > this.healedMs)
+      if (!this.#used(p)) continue
+      if (!served(({ readMs }) => readMs[p]) || !served(({ writeMs }) => writeMs[p])) return false
+    }
+    return true
+  }
+
+  /** Whether any key of this run lives in a partition. */
+  #used(partition: number): boolean {
+    return this.clients.some(
+      ({ readMs, writeMs, epochOf: _ }) =>
+        readMs[partition] !== undefined || writeMs[partition] !== undefined,
+    )
+  }
+
+  #settled(): boolean {
+    for (let p = 0; p < this.partitionCount; p++) {
+      const replicas = this.checker.replicas(p)
+      const owner = replicas?.[0]?.partition.owner
+      if (!replicas || !owner || owner.unresolved || owner.commit !== owner.head) return false
+      for (const { partition } of replicas)
+        if (partition.backup && partition.backup.commit !== owner.commit) return false
+    }
+    return true
+  }
+
+  #state(): string {
+    const lines = this.store.view.configs.map(
+      (c) =>
+        `p${c.partition} e${c.epoch % 2 ** 32} owner ${this.#host(c.owner)} in sync ${c.inSync.map((m) => this.#host(m)).join()} (${c.reason})`,
+    )
+    for (const { host, engine, leaving } of this.members) {
+      const parts = engine.partitions.map(({ id, role, owner, backup, config, unresolved }) => {
+        const peers = [...(owner?.log.peers.values() ?? [])].map(
+          (p) => `${this.#host(p.id)}:${p.ack}${p.learner ? `L${p.base}` : ''}${p.transfer ? 'T' : ''}`,
+        )
+        return `${id} ${role} e${(config?.epoch ?? 0) % 2 ** 32}${owner ? ` ${owner.commit}/${owner.head}${owner.stopped ? ' stopped' : ''} [${peers.join()}] replies ${owner.replies.size}` : ''}${backup ? ` ${backup.commit}${backup.revoked ? ' revoked' : ''}` : ''}${unresolved ? ` wants e${unresolved.epoch % 2 ** 32} ${unresolved.reason}` : ''}`
+      })
+      lines.push(
+        `${host}${leaving ? ' leaving' : ''} ready ${engine.log.ready} v${engine.view.version}: ${parts.join('; ')}`,
+      )
+    }
+    const { boot, members, silent, dead, backups, minInSync } = this.store.view
+    lines.push(
+      `log at ${this.store.lastSeq}, backups ${backups}, minInSync ${minInSync}, members ${[...members.keys()].map((m) => this.#host(m)).join()}, silent ${[...silent.keys()].map((m) => this.#host(m)).join()}, dead ${[...dead].map((m) => this.#host(m)).join()}, frozen ${boot.frozen}`,
+    )
+    return lines.join('\n  ')
+  }
+
+  #host(id: string): string {
+    return this.members.find((member) => member.id === id)?.host ?? `gone ${id.slice(0, 4)}`
+  }
+
+  get counts(): Record<string, number> {
+    const watches = [...this.clients[0]!.watches.values()]
+    return {
+      ...this.stats,
+      incarnations: this.incarnations,
+      configs: this.store.lastSeq,
+      frames: this.network.stats.frames,
+      watchEvents: watches.reduce((sum, { events }) => sum + events, 0),
+      watchResets: watches.reduce((sum, { resets }) => sum + resets, 0),
+      searches: this.checker.searches,
+      undecided: this.checker.undecided,
+      ...this.faults.counts,
+    }
+  }
+}
+
+/** Runs a seed. What a checker finds comes back as `failure`. */
+export function simulate(options: RunOptions): RunResult {
+  const sim = new Simulation(options)
+  let failure: string | undefined
+  try {
+    sim.run()
+  } catch (error) {
+    failure =
+      error instanceof Error
+        ? error.name === 'Violation'
+          ? error.message
+          : (error.stack ?? '')
+        : String(error)
+    failure = `at ${(sim.world.nowMs / 1000).toFixed(3)} s: ${failure}`
+  }
+  const { world } = sim
+  return {
+    seed: options.seed,
+    failure,
+    hash: world.hash,
+    virtualMs: world.nowMs,
+    events: world.events,
+    counts: sim.counts,
+    trace: world.trace,
+  }
+}
