@@ -10,10 +10,11 @@
 import { assert } from '../base/assert.ts'
 import type { MemberId, PartitionConfig } from '../membership/config.ts'
 import { OwnerLog, Peer } from '../replication/owner-log.ts'
+import { QUEUED_BYTES, sendRecords } from '../replication/send.ts'
 import { Transfer } from '../replication/transfer.ts'
 import { blankRecord } from '../store/record.ts'
-import { beginMessage, type CallView, endMessage, MessageType } from '../wire/message.ts'
-import { type Reference, writeReplicateHeader } from '../wire/peer-message.ts'
+import type { CallView } from '../wire/message.ts'
+import type { Reference } from '../wire/peer-message.ts'
 import { CallHandler } from './call-handler.ts'
 import { Confirmations } from './confirmation.ts'
 import type { Context, Now, Outlet } from './context.ts'
@@ -23,10 +24,6 @@ import type { Replica } from './replica.ts'
 import { ReplyQueue, sendRedirect } from './reply-queue.ts'
 import { Watchers } from './watcher.ts'
 
-/** Bytes of records in one message to a replica, and in all that it has not acknowledged. */
-const REPLICATE_BYTES = 256 * 1024
-/** Bytes that may wait on a link to a replica before more is appended. */
-const QUEUED_BYTES = 8 * 1024 * 1024
 /** A member that could not hold the partition is not taught it again for so long. */
 const TEACH_AGAIN_MS = 10_000
 /** A replica that holds less than it was sent for so long is sent it again. */
@@ -206,10 +203,10 @@ export class Owner implements Ownership {
     const { store } = this.replica
     const session = this.#newSession()
     const peer = new Peer(id, session, store.head + 1, now.monoMs, true)
-    peer.transfer = new Transfer(store, session)
+    peer.transfer = new Transfer(store, session, this.replica.encodeState())
     peer.base = peer.transfer.base
     this.log.join(peer)
-    peer.transfer.begin(outlet.out, this.reference, this.replica.encodeState())
+    peer.transfer.begin(outlet.out, this.reference)
     outlet.wake()
     this.context.workLater(this.partition)
   }
@@ -313,25 +310,12 @@ export class Owner implements Ownership {
   }
 
   #send(peer: Peer): void {
-    const { store, epochs } = this.replica
     const outlet = this.context.peer(peer.id)
     if (!outlet) return
-    while (peer.next <= store.head && outlet.queuedBytes < QUEUED_BYTES) {
-      if (peer.next < store.tailFirst) {
-        // It lacks what this log no longer has: it must start from a transfer.
-        this.onRefuse(peer.id, peer.session)
-        return
-      }
-      const w = outlet.out
-      const prev = peer.next - 1
-      const mark = beginMessage(w, MessageType.replicate)
-      const epoch = epochs.at(peer.next)
-      writeReplicateHeader(w, this.reference, peer.session, prev, epochs.at(prev), epoch, this.commit)
-      const last = store.copyTail(peer.next, REPLICATE_BYTES, w, epochs.lastSeqAt(peer.next, store.head))
-      endMessage(w, mark)
-      outlet.wake()
-      peer.next = last + 1
-    }
+    const { store, epochs } = this.replica
+    // It lacks what this log no longer has: it must start from a transfer.
+    if (peer.next < store.tailFirst && peer.next <= store.head) this.onRefuse(peer.id, peer.session)
+    else sendRecords(peer, outlet, store, epochs, this.reference, this.commit)
   }
 
   /** What was sent and not acknowledged for a while is sent again: the link may have broken under it. */
