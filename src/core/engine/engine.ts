@@ -347,7 +347,10 @@ export class Engine {
       this.#effects.ended('left')
       return
     }
-    const others = [...view.members.values()].some((member) => member.id !== id && member.state !== 'leaving')
+    // The silent may be back and take what this member holds; the last one has nobody to wait for.
+    const others =
+      view.silent.size > 0 ||
+      [...view.members.values()].some((member) => member.id !== id && member.state !== 'leaving')
     if (view.members.get(id)?.state === 'leaving' && (!view.named.has(id) || !others)) {
       // Having left counts as proof of death: from here on nothing is answered any more.
       for (const { owner } of this.partitions) owner?.stop()

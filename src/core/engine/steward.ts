@@ -130,8 +130,11 @@ export class Steward {
     const epoch = nextEpoch(config.epoch, view.gen)
     const { self } = this.#settings
     if (gone.length === config.inSync.length) this.#declareLost(config, view, now)
-    else if (partition.owner) partition.owner.shrink(gone[0]!, 'dead', epoch)
-    else if (gone.includes(config.owner)) {
+    else if (partition.owner) {
+      // This member itself counts as dead once it has left.
+      const other = gone.find((id) => id !== self.id)
+      if (other !== undefined) partition.owner.shrink(other, 'dead', epoch)
+    } else if (gone.includes(config.owner)) {
       // Each living replica waits for those before it, in case they are gone too.
       const rank = config.inSync.filter((id) => !view.dead.has(id)).indexOf(self.id)
       const since = this.#deadMonoMs.get(config.owner) ?? now.monoMs
