@@ -123,7 +123,6 @@ export class Owner implements Ownership {
     }
     this.confirmations.restart()
     this.advance()
-    this.watchers.tell()
     this.context.flushLater(this.partition)
   }
 
@@ -161,6 +160,7 @@ export class Owner implements Ownership {
 
   #propose(change: { owner?: MemberId; inSync?: readonly MemberId[]; reason: string }, epoch: number): void {
     assert(this.unresolved === undefined, 'one proposal at a time')
+    this.watchers.tell()
     const { config, context } = this
     const id = context.newId()
     const owner = change.owner ?? config.owner

@@ -348,13 +348,13 @@ export class Watchers {
    * happened to for long must know that it has missed nothing, or it could not go on there.
    */
   tell(): void {
+    this.pump()
     for (const watcher of this.#watchers) watcher.tell()
   }
 
   /** The member serves this partition no longer. */
   end(code: ErrorCode, reason: string): void {
     const error = new GridError(code, reason)
-    this.pump()
     this.tell()
     for (const { client, watch } of this.#watchers) {
       if (client.closed) continue

@@ -137,19 +137,19 @@ describe('a subscription', () => {
     }
   })
 
-  test('that nothing has happened to is told how far it has come, before it moves and as time goes on', () => {
-    const a = new Bench(A)
-    a.adopt(alone)
+  test('that nothing has happened to is told how far it has come, before the replicas change and as time goes on', () => {
+    const [a, b] = pairOfReplicas()
     const client = new TestClient()
     const watcher = new TestOutlet('7'.repeat(32))
     a.owner.watchers.add(watcher, watchOf({ where: filter({ n: 1 }) }))
     a.work()
     watcher.take()
     for (let i = 0; i < 10; i++) client.put(a, 'k', { n: 0 })
-    a.work()
+    exchange(a, b)
     expect(watcher.lines()).toEqual([])
-    a.adopt(configOf({ n: 2, owner: A, inSync: [A] }))
+    a.owner.shrink(B, 'moved', a.partition.reference.epoch + 1)
     expect(watcher.lines()).toEqual(['position 12'])
+    a.adopt(a.proposed[0]!)
     for (let i = 0; i < 1100; i++) client.put(a, 'k', { n: 0 }, { ackUpTo: 10 + i })
     a.work()
     expect(watcher.lines()).toEqual([expect.stringMatching(/^position 1\d\d\d$/)])
