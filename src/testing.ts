@@ -11,7 +11,7 @@ import type { Grid } from './client/grid.ts'
 import { LocalAnnouncements, LocalControl, LocalControlStore } from './control/local.ts'
 import { defaultLimits } from './core/base/limits.ts'
 import type { Processor } from './core/wire/processor.ts'
-import { deathCertificate } from './member/certificate.ts'
+import { deathCertificate, recordDeath } from './member/certificate.ts'
 import { type Member, startMember } from './member/member.ts'
 import type { MemberOptions } from './member/options.ts'
 import { hashSecret } from './member/secret.ts'
@@ -122,8 +122,11 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
       dead.add(member)
       network.kill(member.id)
       void member.stop()
-      if (certified)
-        new LocalAnnouncements(store).announce(deathCertificate(member.id, secrets.get(member.id)!))
+      if (!certified) return
+      const secret = secrets.get(member.id)!
+      new LocalAnnouncements(store).announce(deathCertificate(member.id, secret))
+      // Where nobody is left to hear it, the log must know nevertheless.
+      void recordDeath(new LocalControl(store), { incarnation: member.id, secret })
     },
     async add(given) {
       const member = await start(members.length, given)
