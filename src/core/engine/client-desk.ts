@@ -150,7 +150,7 @@ export class ClientDesk {
     // What this partition has heard of may be newer than the log here; and this member itself may be the one missing.
     if (!loss || loss.config.id !== partition.config?.id || loss.config.epoch < epoch) return undefined
     if (loss.config.inSync.includes(this.#settings.self.id)) return undefined
-    const what = `no in-sync replica of partition ${partition.id} is left: ${replicasText(loss)}`
+    const what = `no in-sync replica of partition ${partition.id} is left: ${replicasText(loss.replicas)}`
     const help = "reconnect a silent one that still runs, or begin anew with 'actorgrid partitions reset'"
     return new GridError('PARTITION_LOST', `${what}; ${help}`)
   }

@@ -39,8 +39,8 @@ export function lossOf(view: View, partition: number): Loss | undefined {
   return { config, replicas }
 }
 
-/** The replicas of a loss for people: names where they are known, ids, and what is known of each. */
-export function replicasText({ replicas }: Loss): string {
+/** Replicas for people: names where they are known, ids, and what is known of each. */
+export function replicasText(replicas: readonly LostReplica[]): string {
   return replicas
     .map(({ id, name, dead }) => `${name === '' ? '' : `${name} `}${id} (${dead ? 'dead' : 'silent'})`)
     .join(', ')
