@@ -1,12 +1,13 @@
 /**
- * actorgrid for programs: connect to a cluster, or define what runs next to its data.
+ * actorgrid for programs: connect to a cluster, run a member of one in this process, or define what runs next to its
+ * data.
  */
 
 export { type Outcome, PartialError } from './client/bulk.ts'
 export type { ClientMetrics } from './client/client-metrics.ts'
 export { connect } from './client/connect.ts'
 export type { Grid, Partition } from './client/grid.ts'
-export type { GridEvent, Member } from './client/grid-event.ts'
+export type { GridEvent, RosterMember } from './client/grid-event.ts'
 export type { GridMap, InvokeAllOptions, ScanOptions } from './client/grid-map.ts'
 export type { Entry } from './client/operation.ts'
 export type {
@@ -38,3 +39,5 @@ export {
   type Version,
 } from './core/wire/processor.ts'
 export type { StorableValue } from './core/wire/value.ts'
+export { type Member, type MemberStatus, type PartitionStatus, startMember } from './member/member.ts'
+export type { MemberOptions } from './member/options.ts'

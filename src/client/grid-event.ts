@@ -5,7 +5,7 @@
 import type { ClientView } from '../core/wire/message.ts'
 
 /** A member as clients know it. */
-export interface Member {
+export interface RosterMember {
   /** The incarnation: a process that starts again is another member. */
   readonly id: string
   readonly name: string
@@ -13,7 +13,7 @@ export interface Member {
 }
 
 export type GridEvent =
-  | { readonly type: 'memberJoined' | 'memberLeft'; readonly member: Member }
+  | { readonly type: 'memberJoined' | 'memberLeft'; readonly member: RosterMember }
   /** Partitions whose owner is another one than before. */
   | { readonly type: 'partitionsMoved'; readonly partitions: readonly number[] }
   /** Partitions that nobody owns. */

@@ -9,7 +9,7 @@ import type { ClientView } from '../core/wire/message.ts'
 import { encodeValue } from '../core/wire/value.ts'
 import { Channel } from './channel.ts'
 import type { ClientMetrics } from './client-metrics.ts'
-import { eventsBetween, type GridEvent, type Member } from './grid-event.ts'
+import { eventsBetween, type GridEvent, type RosterMember } from './grid-event.ts'
 import { GridMap } from './grid-map.ts'
 import { checkMapOptions, type MapOptions } from './options.ts'
 import type { Peer } from './peer.ts'
@@ -24,7 +24,7 @@ export interface Partition {
   readonly partition: number
   readonly epoch: number
   /** `undefined`: nobody owns it now. */
-  readonly owner: Member | undefined
+  readonly owner: RosterMember | undefined
 }
 
 export class Grid implements AsyncDisposable {
@@ -97,7 +97,7 @@ export class Grid implements AsyncDisposable {
   }
 
   /** The members of the newest view. */
-  members(): Member[] {
+  members(): RosterMember[] {
     return this.#router.view?.members.map(({ id, name, address }) => ({ id, name, address })) ?? []
   }
 
