@@ -18,6 +18,8 @@ async function main(args: readonly string[]): Promise<number> {
     .description('An in-memory data grid for TypeScript.')
     .version(packageVersion())
     .showHelpAfterError('(add --help for the options)')
+    // Options belong to the command that they stand behind.
+    .enablePositionalOptions()
   for (const command of [startCommand(), devCommand(), mapCommand(), membersCommand(), partitionsCommand()])
     program.addCommand(command)
   eachCommand(program, (command) => command.exitOverride())
