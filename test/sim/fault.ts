@@ -23,6 +23,8 @@ export interface FaultMix {
   clock: number
   trigger: number
   everyMs: number
+  /** All replicas of a partition may die, with proof: its data is declared lost. */
+  loss: boolean
 }
 
 export const noFaults: FaultMix = {
@@ -36,12 +38,13 @@ export const noFaults: FaultMix = {
   clock: 0,
   trigger: 0,
   everyMs: 1000,
+  loss: false,
 }
 
-export function drawMix(world: World, rollback: boolean): FaultMix {
+export function drawMix(world: World, rollback: boolean, loss: boolean): FaultMix {
   const some = (): number => (world.chance(0.6) ? world.random.next() : 0)
   return {
-    kill: some(),
+    kill: loss ? 1 : some(),
     pause: some(),
     cut: some(),
     breakLink: some(),
@@ -51,6 +54,7 @@ export function drawMix(world: World, rollback: boolean): FaultMix {
     clock: world.chance(0.4) ? 0.4 : 0,
     trigger: world.chance(0.7) ? 0.3 * world.random.next() : 0,
     everyMs: world.between(300, 4000),
+    loss,
   }
 }
 
@@ -117,9 +121,11 @@ export class Faults {
   // ---- processes
 
   kill(member: SimMember | undefined): void {
-    if (!member || this.#spared || !this.#survivable(member)) return
+    if (!member || this.#spared) return
+    const { loss } = this.#mix
+    if (!loss && !this.#survivable(member)) return
     this.count('kill')
-    this.#sim.kill(member, this.#world.chance(0.6))
+    this.#sim.kill(member, loss || this.#world.chance(0.6))
   }
 
   /** Whether some replica that holds everything is left without `member`, whichever configuration turns out true. */

@@ -1,9 +1,10 @@
 /**
- * `npm run sim -- [--seed N] [--runs N] [--rollback] [--trace] [--twice]`: runs seeds one after the other, and prints one
+ * `npm run sim -- [--seed N] [--runs N] [--rollback] [--loss] [--trace] [--twice] [--plant NAME]`: runs seeds one after the other, and prints one
  * line that replays each failure.
  */
 
 import { parseArgs } from 'node:util'
+import { plants } from './plant.ts'
 import { type RunResult, simulate } from './simulation.ts'
 
 const { values } = parseArgs({
@@ -11,16 +12,20 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     runs: { type: 'string', default: '1' },
     rollback: { type: 'boolean', default: false },
+    loss: { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
     twice: { type: 'boolean', default: false },
     lines: { type: 'string', default: '200' },
+    plant: { type: 'string', default: '' },
     fails: { type: 'string', default: '5' },
   },
 })
 
+plants[values.plant]?.apply()
+
 const first = Number(values.seed)
 const runs = Number(values.runs)
-const rollback = values.rollback
+const { rollback, loss } = values
 const totals: Record<string, number> = {}
 const startedMs = performance.now()
 let virtualMs = 0
@@ -32,14 +37,16 @@ function report(result: RunResult): void {
   failures++
   process.stdout.write(`\nFAILED ${result.failure}\n`)
   if (result.trace) process.stdout.write(`${result.trace.slice(-Number(values.lines)).join('\n')}\n`)
-  process.stdout.write(`replay: npm run sim -- --seed ${result.seed}${rollback ? ' --rollback' : ''}\n`)
+  process.stdout.write(
+    `replay: npm run sim -- --seed ${result.seed}${rollback ? ' --rollback' : ''}${loss ? ' --loss' : ''}\n`,
+  )
 }
 
 for (let seed = first; seed < first + runs && failures < Number(values.fails); seed++) {
-  const result = simulate({ seed, rollback, traced: values.trace })
+  const result = simulate({ seed, rollback, loss, traced: values.trace })
   done++
   if (result.failure !== undefined) report(result)
-  if (values.twice && simulate({ seed, rollback }).hash !== result.hash)
+  if (values.twice && simulate({ seed, rollback, loss }).hash !== result.hash)
     report({ ...result, failure: 'the second run of the same seed went another way', trace: undefined })
   virtualMs += result.virtualMs
   events += result.events

@@ -22,6 +22,7 @@ import { World } from './world.ts'
 export interface RunOptions {
   readonly seed: number
   readonly rollback?: boolean | undefined
+  readonly loss?: boolean | undefined
   readonly traced?: boolean | undefined
   readonly mix?: Partial<FaultMix> | undefined
   /** Replaces what the seed draws. */
@@ -91,7 +92,7 @@ export class Simulation {
     this.#settings = this.#drawSettings(members, options.settings)
     this.#workMs = world.pick([0.05, 5, 60])
     this.#faultMs = options.faultMs ?? world.pick([15_000, 40_000, 80_000])
-    this.mix = { ...drawMix(world, options.rollback === true), ...options.mix }
+    this.mix = { ...drawMix(world, options.rollback === true, options.loss === true), ...options.mix }
     this.network.slowProbability = world.pick([0.002, 0.02, 0.05])
     this.store.lateProbability = world.pick([0, 0.1, 0.4])
     this.store.deafProbability = world.pick([0, 0.1, 0.5])
@@ -177,6 +178,9 @@ export class Simulation {
 
   #certify(member: SimMember): void {
     const { world } = this
+    // The parent of a process says so until it is heard.
+    if (this.store.isDown || (this.mix.loss && !this.#buried(member)))
+      world.after(1000, () => this.#certify(member))
     if (this.store.isDown) return
     const w = new ByteWriter(128)
     writeAnnouncement(w, {
@@ -191,6 +195,11 @@ export class Simulation {
         world.after(this.store.delay(), () =>
           other.exec(() => other.engine.announcement(bytes, other.clocks())),
         )
+  }
+
+  #buried({ id }: SimMember): boolean {
+    const { members, silent } = this.store.view
+    return !members.has(id) && !silent.has(id)
   }
 
   #ended(member: SimMember, reason: string): void {
@@ -364,6 +373,7 @@ export class Simulation {
       watchResets: watches.reduce((sum, { resets }) => sum + resets, 0),
       searches: this.checker.searches,
       undecided: this.checker.undecided,
+      eras: this.store.view.configs.reduce((sum, { era }) => sum + era, 0),
       ...this.faults.counts,
     }
   }

@@ -1,0 +1,54 @@
+import { describe, expect, test } from 'vitest'
+import { plants } from './plant.ts'
+import { scenarios } from './scenario.ts'
+import { simulate } from './simulation.ts'
+
+const RUN_MS = 60_000
+
+describe('simulated clusters', () => {
+  test('keep their promises under faults drawn from eight seeds', { timeout: RUN_MS }, () => {
+    for (let seed = 1; seed <= 8; seed++) expect(simulate({ seed, faultMs: 15_000 }).failure).toBeUndefined()
+  })
+
+  test('heal a log that lost its end', { timeout: RUN_MS }, () => {
+    for (let seed = 1; seed <= 4; seed++) {
+      const mix = { rollback: 1, everyMs: 5000 }
+      expect(simulate({ seed, rollback: true, mix, faultMs: 15_000 }).failure).toBeUndefined()
+    }
+  })
+
+  test('begin a new era where data was declared lost, and only there', { timeout: RUN_MS }, () => {
+    for (let seed = 1; seed <= 4; seed++)
+      expect(simulate({ seed, loss: true, faultMs: 15_000 }).failure).toBeUndefined()
+  })
+
+  test('go the same way for the same seed', { timeout: RUN_MS }, () => {
+    for (const seed of [21, 22]) {
+      const first = simulate({ seed, faultMs: 15_000 })
+      expect(simulate({ seed, faultMs: 15_000 }).hash).toBe(first.hash)
+      expect(first.counts.answered).toBeGreaterThan(100)
+    }
+  })
+
+  for (const [name, { seeds, was, ...options }] of Object.entries(scenarios)) {
+    test(`${name} (${was})`, { timeout: RUN_MS }, () => {
+      for (const seed of seeds) expect(simulate({ seed, ...options }).failure).toBeUndefined()
+    })
+  }
+})
+
+describe('planted bugs', () => {
+  for (const [name, { expects, apply, slow }] of Object.entries(plants)) {
+    if (slow) continue
+    test(`the checkers see ${name}`, { timeout: RUN_MS }, () => {
+      const restore = apply()
+      try {
+        let failure: string | undefined
+        for (let seed = 1; failure === undefined && seed <= 20; seed++) failure = simulate({ seed }).failure
+        expect(failure).toMatch(expects)
+      } finally {
+        restore()
+      }
+    })
+  }
+})
