@@ -14,8 +14,3 @@ export class AssertionFailed extends Error {
 export function assert(condition: boolean, what: string): asserts condition {
   if (!condition) throw new AssertionFailed(what)
 }
-
-/** Marks a branch that the types say cannot be reached. */
-export function unreachable(value: never): never {
-  throw new AssertionFailed(`unreachable: ${String(value)}`)
-}

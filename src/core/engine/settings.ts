@@ -11,7 +11,7 @@ import type { Random } from '../base/random.ts'
 import type { MemberId, MemberInfo } from '../membership/config.ts'
 import type { HashSecret } from '../membership/view.ts'
 import type { NotableEvent, Timing } from '../partition/context.ts'
-import type { ProcessorFunction } from '../partition/processor-run.ts'
+import type { ProcessorFunction } from '../wire/processor.ts'
 
 export interface Settings {
   readonly self: MemberInfo

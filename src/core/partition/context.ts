@@ -12,7 +12,7 @@ import type { Random } from '../base/random.ts'
 import type { MapConfig, MemberId, PartitionConfig } from '../membership/config.ts'
 import type { BlockPool } from '../store/block-pool.ts'
 import type { History } from '../store/history.ts'
-import type { ProcessorFunction } from './processor-run.ts'
+import type { ProcessorFunction } from '../wire/processor.ts'
 
 /** Two clocks, read after the input that they come with has arrived, never kept for later. */
 export interface Now {

@@ -9,10 +9,8 @@ import { GridError } from '../base/errors.ts'
 import type { RecordView } from '../store/record.ts'
 import { decodeKey, type Key } from '../wire/key.ts'
 import type { CallView } from '../wire/message.ts'
-import type { EntryView, SetOptions, Version } from '../wire/processor.ts'
+import type { EntryView, ProcessorFunction, SetOptions, Version } from '../wire/processor.ts'
 import { decodeTrusted } from '../wire/value.ts'
-
-export type ProcessorFunction = (entry: EntryView, argument: unknown) => unknown
 
 export interface Effect {
   readonly kind: 'none' | 'set' | 'remove'

@@ -20,7 +20,7 @@ export function locationOf(block: Block, offset: number): number {
   return (block.number << 17) | (offset >>> 3)
 }
 
-export function blockNumberOf(location: number): number {
+function blockNumberOf(location: number): number {
   return location >>> 17
 }
 

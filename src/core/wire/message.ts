@@ -157,8 +157,6 @@ export const CALL_OFFSET = {
   flags: 21,
   map: 22,
 } as const
-/** Bytes of a `call` message before the key. */
-export const CALL_HEADER_BYTES = 26
 
 /** Writes everything of a call up to the key's length; the caller appends key and argument, then ends the message. */
 export function writeCallHeader(
