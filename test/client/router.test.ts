@@ -54,6 +54,24 @@ describe('routing', () => {
     expect(new Set(cluster.members.flatMap(({ sessions }) => [...sessions])).size).toBe(1)
   })
 
+  test('where nobody owns a partition any member is asked: it names the owner, or says that there is none', async () => {
+    const key = cluster.keyIn(0)
+    cluster.move(0, undefined)
+    const lost = new GridError('PARTITION_LOST', 'm1 is silent')
+    cluster.intercept = ({ partition }) => (partition === 0 ? lost : undefined)
+    cluster.pushView()
+    // Refused by the one that had owned it, or, once the view is there, by whoever is asked.
+    for (let i = 0; i < 3; i++)
+      await expect(map.put(key, 1)).rejects.toMatchObject({ code: 'PARTITION_LOST', applied: 'no' })
+    cluster.intercept = () => undefined
+    const put = map.put(key, 2)
+    await cluster.until(() => seen(0).length > 3)
+    // Not pushed: the reply says who it is.
+    cluster.move(0, cluster.members[1])
+    await put
+    expect(await map.get(key)).toBe(2)
+  })
+
   test('a moved partition is found through the reply', async () => {
     const key = cluster.keyIn(0)
     cluster.move(0, cluster.members[1])

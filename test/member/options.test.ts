@@ -87,6 +87,11 @@ describe('refusals name the option, the source and what would do', () => {
       () => resolveOptions({ file: file('i.yaml', 'incarnation: x') }),
       /unknown option/,
     ],
+    [
+      'neither true nor false',
+      () => resolveOptions({ flags: { exclusiveName: 'yes' } }),
+      /exclusiveName = "yes" in the command line: must be true or false/,
+    ],
     ['no server', () => checkOptions({ nats: [] }), /nats must name/],
   ]
   test.each(cases)('%s', (_name, run, message) => {
@@ -94,6 +99,13 @@ describe('refusals name the option, the source and what would do', () => {
       expect.objectContaining({ code: 'BAD_OPTION', message: expect.stringMatching(message) }),
     )
   })
+})
+
+test('a boolean is read from a text or given as one', () => {
+  expect(checkOptions({}).exclusiveName).toBe(false)
+  expect(checkOptions({ exclusiveName: true }).exclusiveName).toBe(true)
+  expect(resolveOptions({ environment: { ACTORGRID_EXCLUSIVE_NAME: 'true' } }).exclusiveName).toBe(true)
+  expect(resolveOptions({ flags: { exclusiveName: 'false' } }).exclusiveName).toBe(false)
 })
 
 test('flags and names in the environment follow from the option names', () => {

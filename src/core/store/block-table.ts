@@ -20,10 +20,6 @@ export function locationOf(block: Block, offset: number): number {
   return (block.number << 17) | (offset >>> 3)
 }
 
-function blockNumberOf(location: number): number {
-  return location >>> 17
-}
-
 export function offsetOf(location: number): number {
   return (location & OFFSET_MASK) << 3
 }

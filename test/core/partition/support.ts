@@ -10,7 +10,6 @@ import { epochOf, type MapConfig, type PartitionConfig } from '../../../src/core
 import { unpackConfigs } from '../../../src/core/membership/pack.ts'
 import type { Context, Now, Outlet } from '../../../src/core/partition/context.ts'
 import { Partition } from '../../../src/core/partition/partition.ts'
-import type { ProcessorFunction } from '../../../src/core/partition/processor-run.ts'
 import { BlockPool } from '../../../src/core/store/block-pool.ts'
 import { History } from '../../../src/core/store/history.ts'
 import { RecordView } from '../../../src/core/store/record.ts'
@@ -39,6 +38,7 @@ import {
   readSnapshotBegin,
   readSnapshotChunk,
 } from '../../../src/core/wire/peer-message.ts'
+import type { ProcessorFunction } from '../../../src/core/wire/processor.ts'
 import { decodeTrusted, encodeValue } from '../../../src/core/wire/value.ts'
 
 export const [A, B, C] = ['a', 'b', 'c'].map((letter) => letter.repeat(32)) as [string, string, string]
