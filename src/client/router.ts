@@ -25,6 +25,7 @@ import {
   readId,
   readMapOpened,
   readView,
+  writeCallHeader,
 } from '../core/wire/message.ts'
 import type { Link } from '../transport/transport.ts'
 import { Calls, type CallsHandler } from './calls.ts'
@@ -42,6 +43,8 @@ const DEAD_MS = 4000
 /** A member that has not taken what was sent is looked at again after this time. */
 const FULL_RETRY_MS = 2
 const VIEW_REQUEST_MS = 100
+/** In place of a call's number: it only asks. */
+const NO_CALL = 0
 
 /** Refusals after which the same call is sent again. */
 const RETRIED: ReadonlySet<string> = new Set([
@@ -116,10 +119,10 @@ export class Router implements RosterHandler, CallsHandler {
   /** Sends what waits in a lane, or sees to it that somebody comes back to it. */
   pump(lane: Lane): void {
     if (!lane.hungry || lane.retryAtMs !== 0 || this.closed) return
-    // Where nobody is known to own the partition, any member says who does, or that it is lost.
-    const owner = lane.owner ?? this.roster.anyPeer()
+    const owner = lane.owner
     if (owner?.link === undefined || owner.link.closed) {
       if (owner !== undefined) this.roster.connect(owner)
+      else this.#ask(lane)
       this.requestView()
       this.#retries.backOff(lane)
       return
@@ -127,6 +130,19 @@ export class Router implements RosterHandler, CallsHandler {
     if (owner.full) owner.measure()
     if (!owner.full) lane.flush(owner, owner.link)
     if (lane.hungry && owner.full) this.#retries.after(lane, FULL_RETRY_MS)
+  }
+
+  /**
+   * Asks some member who owns the partition, or whether it is lost, by a call without a number: nobody carries it out.
+   * The calls themselves wait. One that had been with a member that might yet become the owner would be in doubt.
+   */
+  #ask(lane: Lane): void {
+    const link = this.roster.anyPeer()?.link
+    if (link === undefined) return
+    const mark = beginMessage(link.out, MessageType.call)
+    writeCallHeader(link.out, lane.partition, NO_CALL, 0, lane.epoch, Operation.size, 0, 0, 0)
+    endMessage(link.out, mark)
+    link.wake()
   }
 
   get isWatching(): boolean {
@@ -244,6 +260,10 @@ export class Router implements RosterHandler, CallsHandler {
   #onReply(link: Link, reader: ByteReader): void {
     const reply = this.#reply.read(reader)
     const lane = this.lanes[reply.partition]
+    if (lane !== undefined && reply.call === NO_CALL) {
+      this.#onAsked(lane, reply, reader)
+      return
+    }
     const call = lane?.find(reply.call)
     if (lane === undefined || call === undefined) {
       this.metrics.lateReplies++
@@ -256,6 +276,20 @@ export class Router implements RosterHandler, CallsHandler {
       if (reply.status === ReplyStatus.moved) call.doubtful = true
       this.#onNotOwner(lane, call, reply.epoch, readId(reader))
     } else this.#onError(lane, call, link, readError(reader))
+  }
+
+  /** What a member says of a partition without a known owner. */
+  #onAsked(lane: Lane, { status, epoch }: ReplyView, reader: ByteReader): void {
+    if (lane.owner !== undefined) return
+    if (status === ReplyStatus.notOwner) this.#follow(lane, epoch, readId(reader))
+    else if (status === ReplyStatus.error && epoch >= lane.epoch) {
+      const error = readError(reader)
+      if (error.code !== 'PARTITION_LOST') return
+      for (const call of lane.calls()) this.#reject(lane, call, error)
+      // The next call is to hear at once how things are then.
+      lane.backoffMs = 0
+      this.#retries.release(lane)
+    }
   }
 
   #onResult(lane: Lane, call: PendingCall, reply: ReplyView): void {
@@ -290,10 +324,7 @@ export class Router implements RosterHandler, CallsHandler {
 
   #onError(lane: Lane, call: PendingCall, link: Link, error: GridError): void {
     if (!RETRIED.has(error.code)) {
-      // An earlier attempt may have done what this one was refused.
-      const applied = call.doubtful && call.isWrite && error.applied === 'no' ? 'unknown' : error.applied
-      this.calls.settle(lane, call)
-      call.reject(applied === error.applied ? error : restated(error, applied))
+      this.#reject(lane, call, error)
       return
     }
     if (call.link !== link) return // Of an attempt that another one has replaced.
@@ -302,9 +333,22 @@ export class Router implements RosterHandler, CallsHandler {
     this.#retries.backOff(lane)
   }
 
+  #reject(lane: Lane, call: PendingCall, error: GridError): void {
+    // An earlier attempt may have done what this one was refused.
+    const applied = call.doubtful && call.isWrite && error.applied === 'no' ? 'unknown' : error.applied
+    this.calls.settle(lane, call)
+    call.reject(applied === error.applied ? error : restated(error, applied))
+  }
+
   #onNotOwner(lane: Lane, call: PendingCall, epoch: number, ownerId: string): void {
-    const owner = ownerId === '' ? undefined : this.roster.get(ownerId)
     this.#refused(lane, call, new GridError('NOT_OWNER', `partition ${lane.partition} has moved`))
+    this.#follow(lane, epoch, ownerId)
+    if (!this.calls.isStirred(lane)) this.#retries.backOff(lane)
+  }
+
+  /** A member has said who owns the partition as far as it knows. */
+  #follow(lane: Lane, epoch: number, ownerId: string): void {
+    const owner = ownerId === '' ? undefined : this.roster.get(ownerId)
     if (owner === undefined) this.requestView()
     if (epoch > lane.epoch || (epoch === lane.epoch && lane.owner === undefined)) {
       lane.epoch = epoch
@@ -317,7 +361,6 @@ export class Router implements RosterHandler, CallsHandler {
       }
       this.#tellSinks(lane)
     }
-    if (!this.calls.isStirred(lane)) this.#retries.backOff(lane)
   }
 
   #refused(lane: Lane, call: PendingCall, why: GridError): void {

@@ -60,16 +60,23 @@ describe('routing', () => {
     const lost = new GridError('PARTITION_LOST', 'm1 is silent')
     cluster.intercept = ({ partition }) => (partition === 0 ? lost : undefined)
     cluster.pushView()
-    // Refused by the one that had owned it, or, once the view is there, by whoever is asked.
-    for (let i = 0; i < 3; i++)
-      await expect(map.put(key, 1)).rejects.toMatchObject({ code: 'PARTITION_LOST', applied: 'no' })
+    // Refused by the one that had owned it, unless the view is there before the answer.
+    const first = map.put(key, 1)
+    await expect(first).rejects.toMatchObject({ code: 'PARTITION_LOST' })
+    cluster.calls.length = 0
+    const puts = [1, 2, 3].map((value) => map.put(key, value))
+    for (const put of puts) await expect(put).rejects.toMatchObject({ code: 'PARTITION_LOST', applied: 'no' })
+    // Nobody was sent a call that it could have carried out.
+    expect(new Set(numbers(seen(0)))).toEqual(new Set([0]))
     cluster.intercept = () => undefined
-    const put = map.put(key, 2)
-    await cluster.until(() => seen(0).length > 3)
-    // Not pushed: the reply says who it is.
+    const put = map.put(key, 4)
+    const asked = seen(0).length
+    await cluster.until(() => seen(0).length > asked)
+    // Not pushed: the answer says who it is.
     cluster.move(0, cluster.members[1])
     await put
-    expect(await map.get(key)).toBe(2)
+    expect(await map.get(key)).toBe(4)
+    expect(seen(0).at(-1)!.flags & FLAG_RETRY).toBe(0)
   })
 
   test('a moved partition is found through the reply', async () => {

@@ -281,10 +281,10 @@ export class Simulation {
     this.#until(HEAL_MAX_MS, 'the cluster does not recover', () => this.#recovered())
     for (const client of clients) client.stopped = true
     this.#until(15_000, 'calls stay open', () => clients.every(({ outstanding }) => outstanding === 0))
-    this.#until(15_000, 'the replicas do not settle', () => this.#settled())
+    this.#until(30_000, 'the replicas do not settle', () => this.#settled())
     // What idleness removes is removed by now, and watchers have been told.
     world.runUntil(world.nowMs + 6000)
-    this.#until(15_000, 'the replicas do not settle again', () => this.#settled())
+    this.#until(30_000, 'the replicas do not settle again', () => this.#settled())
     this.checker.replicasEqual(this.partitionCount)
     for (const watch of clients[0]!.watches.values()) this.checker.watchersEqual(watch)
     this.checker.linearizable(this.history)

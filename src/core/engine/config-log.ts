@@ -195,6 +195,8 @@ export class ConfigLog {
       this.ready &&
       !this.conflicted &&
       !boot.frozen &&
+      // What was appended last may be gone from a store that has started again; a boot is recorded first.
+      boot.evidence === this.#evidence &&
       (this.#reportedBoot === boot.id || !boot.roster.has(this.info.id))
     )
   }

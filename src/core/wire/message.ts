@@ -101,7 +101,8 @@ export const TTL_NONE = 0xffff_ffff_ffff
  *     · key · argument (the rest)
  *
  * `call` numbers the calls of one session on one partition from 1 up, reads too; every number up to `ackUpTo` has
- * been answered and is forgotten by the owner. `epoch` is the newest that the client knows for the partition.
+ * been answered and is forgotten by the owner. `epoch` is the newest that the client knows for the partition. With
+ * `call` 0 and `map` 0 it only asks whose the partition is: the owner answers an error, others as to any call.
  *
  * Argument by operation (`V` a MessagePack value, `position` = u16 era · u48 seq):
  *
