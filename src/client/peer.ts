@@ -2,11 +2,18 @@
  * A member as the client sees it: where it is, and the one connection to it.
  */
 
-import type { GridError } from '../core/base/errors.ts'
+import { GridError } from '../core/base/errors.ts'
+import { beginMessage, endMessage, MessageType, Operation, writeCallHeader } from '../core/wire/message.ts'
 import type { Link } from '../transport/transport.ts'
 
 /** How much may be appended to a link before its queue is looked at again. */
 const CHECK_BYTES = 64 * 1024
+/** Silence on a connection after which the member is asked whether it is there, and after which it is not. */
+const PROBE_MS = 2000
+const DEAD_MS = 4000
+
+/** Stands in a question in place of a call's number. */
+export const NO_CALL = 0
 
 export class Peer {
   /** The incarnation. */
@@ -68,4 +75,28 @@ export class Peer {
     this.#unchecked = 0
     this.full = this.link !== undefined && this.link.queuedBytes > this.#queueBytesMax
   }
+}
+
+/** Asks a silent member for the view; one that does not answer that either is cut off. */
+export function probe(peer: Peer, nowMs: number): void {
+  if (peer.link === undefined || nowMs - peer.heardMs < PROBE_MS) return
+  if (peer.probedMs <= peer.heardMs) {
+    peer.probedMs = nowMs
+    writeViewRequest(peer.link)
+  } else if (nowMs - peer.probedMs > DEAD_MS)
+    peer.link.close(new GridError('UNREACHABLE', `${peer.address}: silent for ${DEAD_MS} ms`))
+}
+
+/** Asks for the newest view. */
+export function writeViewRequest(link: Link): void {
+  endMessage(link.out, beginMessage(link.out, MessageType.viewRequest))
+  link.wake()
+}
+
+/** Asks who owns a partition, by a call without a number, which nobody carries out. */
+export function writeQuestion(link: Link, partition: number, epoch: number): void {
+  const mark = beginMessage(link.out, MessageType.call)
+  writeCallHeader(link.out, partition, NO_CALL, 0, epoch, Operation.size, 0, 0, 0)
+  endMessage(link.out, mark)
+  link.wake()
 }

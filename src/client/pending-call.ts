@@ -121,3 +121,18 @@ export class PendingCall {
     this.doubtful = true
   }
 }
+
+/** Whether an answer shows that the call has made a record, which makes the partition remember the session. */
+export function leavesTrace(operation: number, { bytes, payloadStart, payloadEnd }: ReplyView): boolean {
+  switch (operation) {
+    case Operation.put:
+    case Operation.update:
+      return true
+    case Operation.putIfAbsent:
+    case Operation.replace:
+    case Operation.remove:
+      return payloadEnd > payloadStart && bytes[payloadStart] === 1
+    default:
+      return false
+  }
+}

@@ -12,12 +12,9 @@ import { ByteReader, getU24 } from '../core/base/bytes.ts'
 import { type Applied, GridError } from '../core/base/errors.ts'
 import type { Limits } from '../core/base/limits.ts'
 import {
-  beginMessage,
   type ClientView,
   type EventsHeader,
-  endMessage,
   MessageType,
-  Operation,
   ReplyStatus,
   ReplyView,
   readError,
@@ -25,26 +22,20 @@ import {
   readId,
   readMapOpened,
   readView,
-  writeCallHeader,
 } from '../core/wire/message.ts'
 import type { Link } from '../transport/transport.ts'
 import { Calls, type CallsHandler } from './calls.ts'
 import { type ClientMetrics, zeroMetrics } from './client-metrics.ts'
 import { Lane } from './lane.ts'
 import { MapCatalog, type MapGate } from './map-catalog.ts'
-import type { Peer } from './peer.ts'
-import type { PendingCall } from './pending-call.ts'
+import { NO_CALL, type Peer, probe, writeQuestion, writeViewRequest } from './peer.ts'
+import { leavesTrace, type PendingCall } from './pending-call.ts'
 import { RetryClock } from './retry-clock.ts'
 import { Roster, type RosterHandler, type RosterOptions } from './roster.ts'
 
-/** Silence on a connection after which the member is asked whether it is there, and after which it is not. */
-const PROBE_MS = 2000
-const DEAD_MS = 4000
 /** A member that has not taken what was sent is looked at again after this time. */
 const FULL_RETRY_MS = 2
 const VIEW_REQUEST_MS = 100
-/** In place of a call's number: it only asks. */
-const NO_CALL = 0
 
 /** Refusals after which the same call is sent again. */
 const RETRIED: ReadonlySet<string> = new Set([
@@ -138,11 +129,7 @@ export class Router implements RosterHandler, CallsHandler {
    */
   #ask(lane: Lane): void {
     const link = this.roster.anyPeer()?.link
-    if (link === undefined) return
-    const mark = beginMessage(link.out, MessageType.call)
-    writeCallHeader(link.out, lane.partition, NO_CALL, 0, lane.epoch, Operation.size, 0, 0, 0)
-    endMessage(link.out, mark)
-    link.wake()
+    if (link !== undefined) writeQuestion(link, lane.partition, lane.epoch)
   }
 
   get isWatching(): boolean {
@@ -446,40 +433,10 @@ function generation(view: ClientView): number {
   return Math.floor(highest / 2 ** 32)
 }
 
-function writeViewRequest(link: Link): void {
-  endMessage(link.out, beginMessage(link.out, MessageType.viewRequest))
-  link.wake()
-}
-
 function restated(error: GridError, applied: Applied): GridError {
   return new GridError(error.code, error.message.replace(`${error.code}: `, ''), { applied, cause: error })
 }
 
 function closedError(call: PendingCall): GridError {
   return new GridError('CLOSED', 'the client was closed before the answer came', { applied: call.applied })
-}
-
-/** Asks a silent member for the view; one that does not answer that either is cut off. */
-function probe(peer: Peer, nowMs: number): void {
-  if (peer.link === undefined || nowMs - peer.heardMs < PROBE_MS) return
-  if (peer.probedMs <= peer.heardMs) {
-    peer.probedMs = nowMs
-    writeViewRequest(peer.link)
-  } else if (nowMs - peer.probedMs > DEAD_MS)
-    peer.link.close(new GridError('UNREACHABLE', `${peer.address}: silent for ${DEAD_MS} ms`))
-}
-
-/** Whether an answer shows that the call has made a record, which makes the partition remember the session. */
-function leavesTrace(operation: number, { bytes, payloadStart, payloadEnd }: ReplyView): boolean {
-  switch (operation) {
-    case Operation.put:
-    case Operation.update:
-      return true
-    case Operation.putIfAbsent:
-    case Operation.replace:
-    case Operation.remove:
-      return payloadEnd > payloadStart && bytes[payloadStart] === 1
-    default:
-      return false
-  }
 }

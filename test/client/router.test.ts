@@ -63,11 +63,12 @@ describe('routing', () => {
     // Refused by the one that had owned it, unless the view is there before the answer.
     const first = map.put(key, 1)
     await expect(first).rejects.toMatchObject({ code: 'PARTITION_LOST' })
-    cluster.calls.length = 0
+    const calls = seen(0).filter(({ call }) => call !== 0).length
     const puts = [1, 2, 3].map((value) => map.put(key, value))
     for (const put of puts) await expect(put).rejects.toMatchObject({ code: 'PARTITION_LOST', applied: 'no' })
     // Nobody was sent a call that it could have carried out.
-    expect(new Set(numbers(seen(0)))).toEqual(new Set([0]))
+    expect(seen(0).filter(({ call }) => call !== 0).length).toBe(calls)
+    expect(numbers(seen(0))).toContain(0)
     cluster.intercept = () => undefined
     const put = map.put(key, 4)
     const asked = seen(0).length
