@@ -256,13 +256,18 @@ export class Router implements RosterHandler, CallsHandler {
       this.metrics.lateReplies++
       return
     }
+    // Of an attempt that another one has replaced: that one's answer counts. A condition that failed in the first may
+    // hold in the second, and then the caller must not have been told that it failed.
+    if (call.link !== link) {
+      this.metrics.lateReplies++
+      return
+    }
     if (reply.status === ReplyStatus.ok) this.#onResult(lane, call, reply)
     else if (reply.status === ReplyStatus.notOwner || reply.status === ReplyStatus.moved) {
-      if (call.link !== link) return
       // The old owner had taken it: it may take effect yet, and the new owner knows.
       if (reply.status === ReplyStatus.moved) call.doubtful = true
       this.#onNotOwner(lane, call, reply.epoch, readId(reader))
-    } else this.#onError(lane, call, link, readError(reader))
+    } else this.#onError(lane, call, readError(reader))
   }
 
   /** What a member says of a partition without a known owner. */
@@ -309,12 +314,11 @@ export class Router implements RosterHandler, CallsHandler {
     call.resolve(result)
   }
 
-  #onError(lane: Lane, call: PendingCall, link: Link, error: GridError): void {
+  #onError(lane: Lane, call: PendingCall, error: GridError): void {
     if (!RETRIED.has(error.code)) {
       this.#reject(lane, call, error)
       return
     }
-    if (call.link !== link) return // Of an attempt that another one has replaced.
     if (error.applied !== 'no') call.doubtful = true
     this.#refused(lane, call, error)
     this.#retries.backOff(lane)
