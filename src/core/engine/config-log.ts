@@ -223,7 +223,8 @@ export class ConfigLog {
   // ---- the regular round
 
   tick(now: Now): void {
-    if (now.monoMs - this.#announcedMonoMs >= ANNOUNCE_MS) {
+    // Often enough that nobody is struck off for silence who merely lost one.
+    if (now.monoMs - this.#announcedMonoMs >= Math.min(ANNOUNCE_MS, this.#settings.silentRemoveMs / 5)) {
       this.#announcedMonoMs = now.monoMs
       this.#say(AnnouncementKind.member)
     }
