@@ -60,7 +60,7 @@ export class ClientDesk {
   left(client: Outlet): void {
     this.#clients.delete(client)
     this.#waiting = this.#waiting.filter((waiting) => waiting.client !== client)
-    for (const { owner } of this.#partitions) owner?.watchers.removeAll(client)
+    for (const partition of this.#partitions) partition.onClientGone(client)
   }
 
   // ---- the view

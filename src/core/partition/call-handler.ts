@@ -90,7 +90,8 @@ export class CallHandler implements Call {
     this.limits = owner.context.limits
   }
 
-  handle(view: CallView, client: Outlet, now: Now): void {
+  /** Carries out a call. Returns whether it was refused for the moment, with the client to send it again. */
+  handle(view: CallView, client: Outlet, now: Now): boolean {
     this.view = view
     this.client = client
     this.now = now
@@ -100,12 +101,14 @@ export class CallHandler implements Call {
       if (!operation) throw new GridError('MALFORMED', `operation ${view.operation} is unknown`)
       this.#admit()
       if (operation.keyed) this.#readKey()
-      if (operation.writes && this.#repeated()) return
+      if (operation.writes && this.#repeated()) return false
       this.argument.reset(view.bytes, view.argumentStart, view.argumentEnd)
       operation.run(this)
+      return false
     } catch (error) {
       if (!(error instanceof GridError)) throw error
       this.fail(client, view.call, error)
+      return error.code === 'OVERLOADED' || error.code === 'NOT_READY'
     }
   }
 

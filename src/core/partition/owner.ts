@@ -8,6 +8,7 @@
  */
 
 import { assert } from '../base/assert.ts'
+import { GridError } from '../base/errors.ts'
 import type { MemberId, PartitionConfig } from '../membership/config.ts'
 import { OwnerLog, Peer } from '../replication/owner-log.ts'
 import { QUEUED_BYTES, sendRecords } from '../replication/send.ts'
@@ -289,8 +290,15 @@ export class Owner implements Ownership {
 
   // ---- calls
 
-  onCall(view: CallView, client: Outlet, now: Now): void {
-    this.#calls.handle(view, client, now)
+  /** Carries out a call. Returns whether it was refused for the moment. */
+  onCall(view: CallView, client: Outlet, now: Now): boolean {
+    return this.#calls.handle(view, client, now)
+  }
+
+  /** Refuses a call because an earlier one of its client has been. */
+  refuse(view: CallView, client: Outlet): void {
+    const reason = 'an earlier call of this client was refused and has not come again'
+    this.#calls.fail(client, view.call, new GridError('OVERLOADED', reason))
   }
 
   /** Records have been appended and indexed: they leave at the end of the turn. */

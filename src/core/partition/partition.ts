@@ -31,6 +31,7 @@ import {
   writeConfig,
   writeConfigRequest,
 } from '../wire/peer-message.ts'
+import { CallOrder } from './call-order.ts'
 import type { Context, Now, Outlet } from './context.ts'
 import { Owner } from './owner.ts'
 import { Replica } from './replica.ts'
@@ -75,6 +76,7 @@ export class Partition {
   /** The session under which a learner received what it holds. */
   #learnerSession = 0
   #takeover: Takeover | undefined
+  readonly #order = new CallOrder()
 
   constructor(id: number, context: Context) {
     this.id = id
@@ -359,8 +361,18 @@ export class Partition {
 
   onCall(view: CallView, client: Outlet, now: Now): void {
     const owner = this.#owner
+    const { id } = client.peer
+    let refused = true
     if (!owner || owner.stopped || view.epoch > this.#reference.epoch) this.#redirect(view, client)
-    else owner.onCall(view, client, now)
+    else if (this.#order.admits(id, view.call, view.ackUpTo)) refused = owner.onCall(view, client, now)
+    else owner.refuse(view, client)
+    if (refused) this.#order.refused(id, view.call)
+  }
+
+  /** A client's link is gone. */
+  onClientGone(client: Outlet): void {
+    this.#order.forget(client.peer.id)
+    this.#owner?.watchers.removeAll(client)
   }
 
   #redirect(view: CallView, client: Outlet): void {
