@@ -28,6 +28,8 @@ import { type Decoder, PendingCall } from './pending-call.ts'
 const SWEEP_MS = 50
 /** A sweep this late says that this process stood still; replies may be waiting to be read. */
 const STALL_MS = 1000
+/** The wall clock ahead of the monotonic one by so much says that the machine slept, for longer than is known. */
+const SLEPT_MS = 60_000
 /** Left free in a frame for its header. */
 const FRAME_SPARE_BYTES = 64
 
@@ -51,6 +53,8 @@ export interface CallsOptions {
   readonly limits: Limits
   readonly timeoutMs: number
   readonly nowMs: () => number
+  /** The wall clock. */
+  readonly wallMs: () => number
 }
 
 // The executor of every call's promise: it hands the two functions over without a closure for each.
@@ -66,6 +70,7 @@ export class Calls {
   readonly metrics: ClientMetrics
   readonly #timeoutMs: number
   readonly #nowMs: () => number
+  readonly #wallMs: () => number
   readonly #handler: CallsHandler
   /** Where messages are written that cannot leave at once. */
   readonly #parking = new ByteWriter(64 * 1024)
@@ -76,6 +81,8 @@ export class Calls {
   #pendingBytes = 0
   #sweeper: NodeJS.Timeout | undefined
   #sweptMs = 0
+  /** The wall clock less the monotonic one, when they were last compared. */
+  #offsetMs = 0
   /** Lanes that calls have left, so that waiting ones may move up. */
   readonly #stirred = new Set<Lane>()
 
@@ -84,6 +91,7 @@ export class Calls {
     this.metrics = metrics
     this.#timeoutMs = options.timeoutMs
     this.#nowMs = options.nowMs
+    this.#wallMs = options.wallMs
     this.#handler = handler
   }
 
@@ -274,12 +282,14 @@ export class Calls {
   startSweeping(): void {
     if (this.#sweeper !== undefined || this.#handler.closed) return
     this.#sweptMs = this.#nowMs()
+    this.#offsetMs = this.#wallMs() - this.#sweptMs
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS)
     this.#sweeper.unref()
   }
 
   #sweep(): void {
     const nowMs = this.#nowMs()
+    this.heedSleep()
     const stalled = nowMs - this.#sweptMs > STALL_MS
     this.#sweptMs = nowMs
     if (stalled) return
@@ -291,6 +301,23 @@ export class Calls {
       if (lane.nextDeadlineMs <= nowMs) lane.expire(nowMs, (call) => this.timedOut(call, undefined))
     this.#handler.sweep(nowMs)
     this.pumpStirred()
+  }
+
+  /**
+   * Gives up what may have taken effect if the machine has slept: no deadline counts that time, and the members may
+   * have forgotten the session meanwhile, so that a call sent again would take effect again. To be asked before a call
+   * is sent again.
+   */
+  heedSleep(): void {
+    const offsetMs = this.#wallMs() - this.#nowMs()
+    const sleptMs = offsetMs - this.#offsetMs
+    this.#offsetMs = offsetMs
+    if (sleptMs <= SLEPT_MS) return
+    const text = `this machine slept for about ${Math.round(sleptMs / 1000)} s after the call was sent`
+    for (const lane of this.#handler.lanes)
+      for (const call of lane.calls())
+        if (call.applied === 'unknown')
+          this.giveUp(call, new GridError('TIMEOUT', text, { applied: 'unknown' }))
   }
 
   stopSweeping(): void {

@@ -33,6 +33,7 @@ export async function connect(options: ConnectOptions): Promise<Grid> {
     seeds: members,
     announcements: nats === undefined ? undefined : new NatsAnnouncements({ servers: nats, cluster }),
     nowMs: () => performance.now(),
+    wallMs: () => Date.now(),
     limits,
     timeoutMs,
   })

@@ -4,7 +4,7 @@
  */
 
 import { GridError } from '../core/base/errors.ts'
-import { defaultLimits, type Limits } from '../core/base/limits.ts'
+import { defaultLimits, type Limits, TIMEOUT_MAX_MS } from '../core/base/limits.ts'
 import { isPlainObject, suggestion } from '../core/query/path.ts'
 import { TTL_DEFAULT, TTL_NONE } from '../core/wire/message.ts'
 import type { Version } from '../core/wire/processor.ts'
@@ -17,7 +17,10 @@ export interface ConnectOptions {
   readonly nats?: string | readonly string[] | undefined
   /** Addresses of members (`host:port`). One that answers is enough. At least one of `nats` and `members`. */
   readonly members?: readonly string[] | undefined
-  /** Deadline of `connect` and, unless a call says otherwise, of every call, in milliseconds. Default 10,000. */
+  /**
+   * Deadline of `connect` and, unless a call says otherwise, of every call, in milliseconds. Default 10,000; at most
+   * 150,000, because members forget after four times that what an idle client has done.
+   */
   readonly timeoutMs?: number | undefined
   /** Name of this client, for people to read. */
   readonly name?: string | undefined
@@ -32,7 +35,7 @@ export interface ConnectOptions {
 export interface CallOptions {
   /** Gives the call up: `ABORTED`, with `applied: 'unknown'` for a write that may have been sent. */
   readonly signal?: AbortSignal | undefined
-  /** Deadline in milliseconds; measured to about 50 ms. Default: `timeoutMs` of `connect`. */
+  /** Deadline in milliseconds, at most 150,000; measured to about 50 ms. Default: `timeoutMs` of `connect`. */
   readonly timeoutMs?: number | undefined
 }
 
@@ -107,7 +110,7 @@ export interface AnyCallOptions extends ReadOptions {
 export function checkCallOptions(options: AnyCallOptions, known: readonly string[]): void {
   checkNames(options, known, 'option')
   const { timeoutMs, signal, consistency, ttlMs } = options
-  if (timeoutMs !== undefined && !isDuration(timeoutMs)) throw badDuration('timeoutMs', timeoutMs)
+  if (timeoutMs !== undefined) checkTimeout(timeoutMs)
   if (ttlMs !== undefined && ttlMs !== null && !isDuration(ttlMs)) throw badDuration('ttlMs', ttlMs)
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw new GridError('BAD_OPTION', 'signal must be an AbortSignal')
@@ -136,7 +139,7 @@ export function checkConnectOptions(options: ConnectOptions): void {
   for (const text of [...servers, ...addresses])
     if (typeof text !== 'string' || text === '')
       throw new GridError('BAD_OPTION', `${show(text)} is no address`)
-  if (timeoutMs !== undefined && !isDuration(timeoutMs)) throw badDuration('timeoutMs', timeoutMs)
+  if (timeoutMs !== undefined) checkTimeout(timeoutMs)
   if (name !== undefined && typeof name !== 'string')
     throw new GridError('BAD_OPTION', `name is ${show(name)}; must be a string`)
   if (limits !== undefined) checkLimits(limits)
@@ -175,6 +178,14 @@ export function checkNames(given: object, known: readonly string[], what: string
   for (const name of Object.keys(given))
     if (!known.includes(name))
       throw new GridError('BAD_OPTION', `unknown ${what} ${JSON.stringify(name)}: ${suggestion(name, known)}`)
+}
+
+function checkTimeout(timeoutMs: unknown): void {
+  if (!(typeof timeoutMs === 'number' && timeoutMs >= 1 && timeoutMs <= TIMEOUT_MAX_MS))
+    throw new GridError(
+      'BAD_OPTION',
+      `timeoutMs is ${show(timeoutMs)}; must be 1 to ${TIMEOUT_MAX_MS} milliseconds`,
+    )
 }
 
 function isDuration(value: unknown): boolean {

@@ -5,7 +5,7 @@
  * twice, so the slice needs no copy and no call needs a timer or a closure: one object and one promise.
  */
 
-import { putU32, putU48 } from '../core/base/bytes.ts'
+import { getU48, putU32, putU48 } from '../core/base/bytes.ts'
 import type { Applied } from '../core/base/errors.ts'
 import type { Limits } from '../core/base/limits.ts'
 import { CALL_OFFSET, FLAG_RETRY, FLAG_SESSION, Operation, type ReplyView } from '../core/wire/message.ts'
@@ -132,6 +132,8 @@ export function leavesTrace(operation: number, { bytes, payloadStart, payloadEnd
     case Operation.replace:
     case Operation.remove:
       return payloadEnd > payloadStart && bytes[payloadStart] === 1
+    case Operation.clear:
+      return payloadEnd - payloadStart >= 6 && getU48(bytes, payloadStart) > 0
     default:
       return false
   }

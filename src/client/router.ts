@@ -118,6 +118,10 @@ export class Router implements RosterHandler, CallsHandler {
       this.#retries.backOff(lane)
       return
     }
+    if (lane.waiting > 0) {
+      this.calls.heedSleep()
+      if (!lane.hungry) return
+    }
     if (owner.full) owner.measure()
     if (!owner.full) lane.flush(owner, owner.link)
     if (lane.hungry && owner.full) this.#retries.after(lane, FULL_RETRY_MS)

@@ -8,7 +8,7 @@ import { pino } from 'pino'
 import type { Control } from '../control/control.ts'
 import { NatsControl } from '../control/nats.ts'
 import { GridError } from '../core/base/errors.ts'
-import { defaultLimits } from '../core/base/limits.ts'
+import { defaultLimits, SESSION_IDLE_MS } from '../core/base/limits.ts'
 import type { Settings } from '../core/engine/settings.ts'
 import type { MapConfig, MemberState } from '../core/membership/config.ts'
 
@@ -20,8 +20,6 @@ import { checkOptions, type MemberOptions, type MemberSettings } from './options
 import { Runtime } from './runtime.ts'
 import { hashSecret } from './secret.ts'
 
-/** A session must outlive every call that may still be retried: four times the longest deadline. */
-const SESSION_IDLE_MS = 10 * 60_000
 const ROLL_CALL_MS = 30_000
 const ROLL_CALL_MIN_MS = 5000
 const VERSION = '0.1.0'

@@ -1,9 +1,9 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { connect } from '../../src/client/connect.ts'
 import type { Grid } from '../../src/client/grid.ts'
 import type { GridMap } from '../../src/client/grid-map.ts'
 import { GridError } from '../../src/core/base/errors.ts'
-import { defaultLimits } from '../../src/core/base/limits.ts'
+import { defaultLimits, SESSION_IDLE_MS, TIMEOUT_MAX_MS } from '../../src/core/base/limits.ts'
 import { randomInt, seededRandom } from '../../src/core/base/random.ts'
 import { FLAG_RETRY, FLAG_SESSION, Operation, ReplyStatus } from '../../src/core/wire/message.ts'
 import { LoopbackNetwork } from '../../src/transport/loopback.ts'
@@ -259,6 +259,50 @@ describe('retries', () => {
     held[0]!.member.reply(held[0]!, ReplyStatus.error, error)
     await put
     expect(numbers(seen(0))).toEqual([2, 2])
+  })
+})
+
+describe('what members may have forgotten', () => {
+  test('a deadline longer than they remember is refused', async () => {
+    expect(TIMEOUT_MAX_MS * 4).toBeLessThanOrEqual(SESSION_IDLE_MS)
+    await map.get('a', { timeoutMs: TIMEOUT_MAX_MS })
+    const tooLong = map.get('a', { timeoutMs: TIMEOUT_MAX_MS + 1 })
+    await expect(tooLong).rejects.toMatchObject({ code: 'BAD_OPTION', applied: 'no' })
+    const members = [cluster.members[0]!.address]
+    const grid = connect({ cluster: 'test', members, transport: network.transport(), timeoutMs: 600_000 })
+    await expect(grid).rejects.toThrow(/timeoutMs is 600000; must be 1 to 150000/)
+  })
+
+  test.each([
+    [1, AGAIN],
+    [0, FLAG_RETRY],
+  ])('a clear that removed %d is a write of the session', async (count, flags) => {
+    const other = await open()
+    const there = other.map<string, number>('m')
+    const key = cluster.keyIn(0)
+    if (count === 0) await map.clear()
+    expect(await there.clear()).toBe(count * 4)
+    let left = 1
+    cluster.intercept = () => (left-- > 0 ? new GridError('NOT_ENOUGH_REPLICAS', 'wait') : undefined)
+    await there.put(key, 1)
+    expect(seen(0).at(-1)!.flags).toBe(flags)
+    await other.close()
+  })
+
+  test('after the machine has slept, what may have taken effect is not sent again', async () => {
+    const key = cluster.keyIn(0)
+    cluster.intercept = () => 'loseReply'
+    const put = map.put(key, 5)
+    await cluster.until(() => seen(0).length === 1)
+    cluster.intercept = () => undefined
+    const wallMs = Date.now()
+    const clock = vi.spyOn(Date, 'now').mockImplementation(() => wallMs + 700_000)
+    cluster.members[0]!.cut()
+    await expect(put).rejects.toMatchObject({ code: 'TIMEOUT', applied: 'unknown' })
+    await expect(put).rejects.toThrow(/slept for about \d+ s/)
+    clock.mockRestore()
+    expect(await map.get(key)).toBe(5)
+    expect(seen(0).map(({ operation }) => operation)).toEqual([Operation.put, Operation.get])
   })
 })
 

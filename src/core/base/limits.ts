@@ -41,6 +41,19 @@ export interface Limits {
   readonly mapsMax: number
 }
 
+/**
+ * A member takes no further message from a client that leaves more than this unread: an eighth of `outputBytesMax`,
+ * 8 MiB by default. What it has taken already may still be answered, and so may watchers.
+ */
+export function outputPauseBytes(limits: Pick<Limits, 'outputBytesMax'>): number {
+  return limits.outputBytesMax >>> 3
+}
+
+/** How long a partition remembers an idle session, and with it which of its calls have taken effect. */
+export const SESSION_IDLE_MS = 10 * 60_000
+/** The longest deadline of a call, so that a session outlives every call that may still be sent again. */
+export const TIMEOUT_MAX_MS = SESSION_IDLE_MS / 4
+
 export const defaultLimits: Limits = {
   keyBytesMax: 1024,
   valueBytesMax: 1024 * 1024,
