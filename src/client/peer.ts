@@ -23,6 +23,8 @@ export class Peer {
   /** The open link, if there is one. */
   link: Link | undefined
   connecting = false
+  /** The boot of its last view. */
+  boot: string | undefined
   /** Whether a view has named it. */
   listed = false
   /** When connecting may be tried again, and the pause after that. */

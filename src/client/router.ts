@@ -36,6 +36,8 @@ import { Roster, type RosterHandler, type RosterOptions } from './roster.ts'
 /** A member that has not taken what was sent is looked at again after this time. */
 const FULL_RETRY_MS = 2
 const VIEW_REQUEST_MS = 100
+/** Runs of the configuration log that are remembered as over. */
+const BOOTS_MAX = 64
 
 /** Refusals after which the same call is sent again. */
 const RETRIED: ReadonlySet<string> = new Set([
@@ -63,6 +65,7 @@ export interface RouterHandler {
 export interface RouterOptions extends Omit<RosterOptions, 'queueBytesMax'> {
   readonly limits: Limits
   readonly timeoutMs: number
+  readonly wallMs: () => number
 }
 
 export class Router implements RosterHandler, CallsHandler {
@@ -82,6 +85,8 @@ export class Router implements RosterHandler, CallsHandler {
   readonly #reader = new ByteReader(Buffer.alloc(0))
   readonly #reply = new ReplyView()
   readonly #sinks = new Map<number, EventSink>()
+  /** The boots of views that were taken. */
+  readonly #boots = new Set<string>()
   #lastWatch = 0
   #viewRequestedMs = Number.NEGATIVE_INFINITY
   #wasConnected = false
@@ -236,7 +241,7 @@ export class Router implements RosterHandler, CallsHandler {
         return
       }
       case MessageType.view:
-        this.#onView(readView(reader))
+        this.#onView(peer, readView(reader))
         return
       case MessageType.mapOpened: {
         const { request, outcome } = readMapOpened(reader)
@@ -366,14 +371,14 @@ export class Router implements RosterHandler, CallsHandler {
 
   // --- The view
 
-  #onView(view: ClientView): void {
+  #onView(peer: Peer, view: ClientView): void {
     const before = this.view
     if (view.epochs.length === 0) return // The cluster is still forming; another view will come.
     if (before === undefined) this.lanes = view.epochs.map((_, partition) => new Lane(partition, this.limits))
     else if (before.clusterId !== view.clusterId || before.epochs.length !== view.epochs.length)
       throw new GridError('WRONG_CLUSTER', 'the member belongs to another cluster of the same name')
-    const newer =
-      before === undefined || view.version > before.version || generation(view) > generation(before)
+    const newer = before === undefined || this.#supersedes(peer, view, before)
+    peer.boot = view.boot
     if (newer) {
       this.view = view
       this.roster.adopt(view.members)
@@ -390,6 +395,19 @@ export class Router implements RosterHandler, CallsHandler {
       this.#route(lane, owner)
     }
     if (newer) this.#handler.onView(view, before)
+  }
+
+  /**
+   * Whether a view is newer. Versions fall when the configuration log is rolled back, and then its boot is another one:
+   * an unseen boot is newer than the present, a seen one older, unless this very member has gone over to it. (A member
+   * that lags behind may show a boot for the first time that was over already.)
+   */
+  #supersedes(peer: Peer, view: ClientView, before: ClientView): boolean {
+    if (view.boot === before.boot) return view.version > before.version
+    if (this.#boots.has(view.boot) && peer.boot !== before.boot) return false
+    if (this.#boots.size >= BOOTS_MAX) this.#boots.clear()
+    this.#boots.add(before.boot).add(view.boot)
+    return true
   }
 
   // --- Subscriptions
@@ -432,13 +450,6 @@ function isBefore(
 ): boolean {
   if (era !== floorEra) return era < floorEra
   return epoch !== floorEpoch ? epoch < floorEpoch : seq < floorSeq
-}
-
-/** The generation of the configuration log that a view was made in; it rises when the log was founded again. */
-function generation(view: ClientView): number {
-  let highest = 0
-  for (const epoch of view.epochs) if (epoch > highest) highest = epoch
-  return Math.floor(highest / 2 ** 32)
 }
 
 function restated(error: GridError, applied: Applied): GridError {

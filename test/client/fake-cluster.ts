@@ -92,6 +92,7 @@ export class FakeCluster {
   intercept: (call: SeenCall) => Verdict = () => undefined
   onOpenMap: (name: string) => GridError | 'drop' | undefined = () => undefined
   version = 1
+  boot = randomBytes(16).toString('hex')
   /** Called after anything was received. */
   #watchers: (() => void)[] = []
 
@@ -121,6 +122,7 @@ export class FakeCluster {
     const members = this.members.filter((member) => !member.gone)
     return {
       version: this.version,
+      boot: this.boot,
       clusterId: this.clusterId,
       members: members.map(({ id, address, name }) => ({ id, address, name })),
       epochs: this.partitions.map(({ epoch }) => epoch),

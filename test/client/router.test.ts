@@ -138,6 +138,44 @@ describe('routing', () => {
   })
 })
 
+describe('when the configuration log was rolled back', () => {
+  const boot = (n: number): string => n.toString(16).padStart(32, '0')
+  const names = (): string[] => grid.members().map(({ name }) => name)
+
+  /** Shows a view in which the members have the names, through one member. */
+  async function show(through: number, bootId: string, version: number, ...names: string[]): Promise<void> {
+    const saved = cluster.members.map((member) => member.name)
+    for (const [n, name] of names.entries()) Object.assign(cluster.members[n]!, { name })
+    Object.assign(cluster, { boot: bootId, version })
+    cluster.members[through]!.sendView()
+    for (const [n, name] of saved.entries()) Object.assign(cluster.members[n]!, { name })
+    await map.get(cluster.keyIn(through)) // Its answer comes after the view.
+  }
+
+  test('a view of a boot not seen before counts, though its version is lower; an older boot does not', async () => {
+    const before = cluster.boot
+    await show(0, before, 500, 'a', 'b')
+    expect(names()).toEqual(['a', 'b'])
+    await show(0, before, 400, 'older', 'b')
+    expect(names()).toEqual(['a', 'b'])
+    await show(0, boot(1), 20, 'c', 'd')
+    expect(names()).toEqual(['c', 'd'])
+    await show(1, before, 600, 'lagging', 'd')
+    expect(names()).toEqual(['c', 'd'])
+    await show(0, boot(1), 21, 'e', 'f')
+    expect(names()).toEqual(['e', 'f'])
+  })
+
+  test('a member that lags behind shows an old boot for the first time: that heals when it catches up', async () => {
+    await show(0, boot(2), 20, 'new', 'new')
+    await show(1, boot(1), 900, 'old', 'old')
+    await show(1, boot(2), 21, 'newer', 'newer')
+    expect(names()).toEqual(['newer', 'newer'])
+    await show(0, boot(2), 22, 'newest', 'newest')
+    expect(names()).toEqual(['newest', 'newest'])
+  })
+})
+
 describe('retries', () => {
   test.each(['OVERLOADED', 'NO_LEASE', 'NOT_READY', 'NOT_ENOUGH_REPLICAS'] as const)(
     'after %s the same number is sent again',

@@ -195,6 +195,7 @@ function clientView(view: View): ClientView {
   const indexes = new Map(members.map(({ id }, index) => [id, index]))
   return {
     version: view.version,
+    boot: view.boot.id,
     clusterId: view.clusterId,
     members,
     epochs: view.configs.map(({ epoch }) => epoch),

@@ -471,12 +471,14 @@ export function writeWatchEnd(w: ByteWriter, watch: number, partition: number, e
 
 /**
  * What a client needs to know of the cluster, pushed when a client connects, asks (`viewRequest`, no payload) and on
- * every change: `u48 version · id cluster · u16 partitionCount · u16 members · members × (id · text address · text
+ * every change: `u48 version · id boot · id cluster · u16 partitionCount · u16 members · members × (id · text address · text
  * name) · partitionCount × (u48 epoch · u16 member index + 1, 0 = no owner)`.
- * `version` is the place in the configuration log up to which it is true.
+ * `version` is the place in the configuration log up to which it is true. It falls when the log is rolled back; then
+ * `boot`, which names the log's present run, is another one.
  */
 export interface ClientView {
   readonly version: number
+  readonly boot: string
   readonly clusterId: string
   readonly members: readonly { readonly id: string; readonly address: string; readonly name: string }[]
   /** By partition. */
@@ -488,6 +490,7 @@ export interface ClientView {
 export function writeView(w: ByteWriter, view: ClientView): void {
   const mark = beginMessage(w, MessageType.view)
   w.u48(view.version)
+  writeId(w, view.boot)
   writeId(w, view.clusterId)
   w.u16(view.epochs.length)
   w.u16(view.members.length)
@@ -505,6 +508,7 @@ export function writeView(w: ByteWriter, view: ClientView): void {
 
 export function readView(r: ByteReader): ClientView {
   const version = r.u48()
+  const boot = readId(r)
   const clusterId = readId(r)
   const partitionCount = r.u16()
   const memberCount = r.u16()
@@ -519,7 +523,7 @@ export function readView(r: ByteReader): ClientView {
       throw new GridError('MALFORMED', `partition ${p} has an owner outside the roster`)
     owners.push(owner)
   }
-  return { version, clusterId, members, epochs, owners }
+  return { version, boot, clusterId, members, epochs, owners }
 }
 
 /** 16 bytes of an id that the program holds as 32 hexadecimal digits. The empty id is all zeros. */
