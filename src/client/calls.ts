@@ -42,7 +42,7 @@ export interface CallsHandler {
   readonly closed: boolean
   /** Something waits in the lane. */
   pump(lane: Lane): void
-  /** The call's map is not open yet. @throws GridError `OVERLOADED` */
+  /** The call's map is not open yet. Never throws: the gate has been asked for room. */
   hold(gate: MapGate, call: PendingCall): void
   /** Every 50 ms while calls are pending or `isWatching`. */
   sweep(nowMs: number): void
@@ -172,7 +172,7 @@ export class Calls {
     if (this.#pendingBytes > 4 * this.limits.outputBytesMax)
       throw new GridError('OVERLOADED', `${this.#pendingBytes} bytes of calls await their answers`)
     const link = gate.id === 0 ? undefined : lane.direct
-    if (link === undefined) this.#checkRoom(lane)
+    if (link === undefined) this.#checkRoom(lane, gate)
     const w = link === undefined ? this.#parking : link.out
     const scratch = this.#scratch
     const mark = beginMessage(w, MessageType.call)
@@ -229,7 +229,10 @@ export class Calls {
     return promise
   }
 
-  #checkRoom(lane: Lane): void {
+  /** Before anything is counted, so that a refused call leaves nothing behind. */
+  #checkRoom(lane: Lane, gate: MapGate): void {
+    if (gate.id === 0 && !gate.hasRoom)
+      throw new GridError('OVERLOADED', `${gate.calls.length} calls wait for map ${gate.name} to be opened`)
     if (!lane.hasRoom)
       throw new GridError('OVERLOADED', `${lane.queued} calls wait for partition ${lane.partition}`)
     if (lane.exhausted)

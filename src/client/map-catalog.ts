@@ -3,7 +3,8 @@
  * here in the order in which they were made.
  */
 
-import { GridError } from '../core/base/errors.ts'
+import { assert } from '../core/base/assert.ts'
+import type { GridError } from '../core/base/errors.ts'
 import { type OpenMap, writeOpenMap } from '../core/wire/message.ts'
 import type { Link } from '../transport/transport.ts'
 import type { PendingCall } from './pending-call.ts'
@@ -47,6 +48,10 @@ export class MapGate {
     this.config = config
   }
 
+  get hasRoom(): boolean {
+    return this.calls.length < WAITING_MAX
+  }
+
   get wanted(): boolean {
     return this.calls.length + this.waiters.length > 0
   }
@@ -81,10 +86,9 @@ export class MapCatalog {
     return gate
   }
 
-  /** Keeps a call until its map is open. @throws GridError `OVERLOADED` */
+  /** Keeps a call until its map is open; the gate must have room. */
   hold(gate: MapGate, call: PendingCall): void {
-    if (gate.calls.length >= WAITING_MAX)
-      throw new GridError('OVERLOADED', `${WAITING_MAX} calls wait for map ${gate.name} to be opened`)
+    assert(gate.hasRoom, 'a gate is asked for room before a call is made')
     gate.calls.push(call)
     this.#ask(gate)
   }

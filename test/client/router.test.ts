@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { connect } from '../../src/client/connect.ts'
 import type { Grid } from '../../src/client/grid.ts'
@@ -501,6 +502,24 @@ test('a client that writes more than a member takes waits for it', async () => {
   await Promise.all(Array.from({ length: 60 }, () => bytes.put(key, value)))
   expect(numbers(seen(0))).toEqual(Array.from({ length: 60 }, (_, n) => n + 2))
   expect(grid.metrics.connectionsLost).toBe(0)
+})
+
+test('more calls than may wait for a map to be opened are refused and leave nothing behind', async () => {
+  cluster.onOpenMap = () => 'drop'
+  const fresh = grid.map<string, number>('fresh')
+  const { signal } = new AbortController()
+  setMaxListeners(0, signal)
+  const listened = vi.spyOn(signal, 'addEventListener')
+  const heard = vi.spyOn(signal, 'removeEventListener')
+  const puts = Array.from({ length: 17_000 }, (_, n) => fresh.put(`k${n}`, n, { signal }))
+  const outcomes = Promise.allSettled(puts)
+  expect(grid.pendingCalls).toBe(16_384)
+  await grid.close()
+  expect(grid.pendingCalls).toBe(0)
+  expect(heard.mock.calls.length).toBe(listened.mock.calls.length)
+  const codes = (await outcomes).map((outcome) => outcome.status === 'rejected' && outcome.reason.code)
+  expect(codes.filter((code) => code === 'OVERLOADED').length).toBe(616)
+  expect(codes.filter((code) => code === 'CLOSED').length).toBe(16_384)
 })
 
 test('bytes that await their answers are bounded', async () => {
