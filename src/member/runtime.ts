@@ -127,10 +127,13 @@ export class Runtime {
       engine.clientUp(link)
       return {
         onFrame: (_, bytes, start, end) =>
-          this.#frame(() => engine.clientFrame(link, bytes, start, end, readClocks())),
+          this.#frame(() => {
+            const stop = engine.clientFrame(link, bytes, start, end, readClocks())
+            if (stop < end) link.postpone(bytes, stop, end)
+          }),
         onClose: () => {
           this.#links.delete(link)
-          if (!this.#stopped) engine.clientDown(link)
+          this.#guard(() => engine.clientDown(link))
         },
       }
     }
@@ -180,7 +183,7 @@ export class Runtime {
           throw new GridError('FORBIDDEN', 'members answer on their own links')
         },
         onClose: (closed) => {
-          engine.peerDown(closed)
+          this.#guard(() => engine.peerDown(closed))
           if (up) again()
         },
       })

@@ -11,9 +11,10 @@
  * nextTick 19.9 µs, 512 a frame; setImmediate 20.7 µs, 512 a frame; queueMicrotask 20.0 µs, 100 a frame.
  */
 
+import { assert } from '../core/base/assert.ts'
 import { ByteWriter } from '../core/base/bytes.ts'
 import { GridError } from '../core/base/errors.ts'
-import type { Limits } from '../core/base/limits.ts'
+import { type Limits, outputPauseBytes } from '../core/base/limits.ts'
 import { FRAME_HEADER_BYTES } from './frame.ts'
 import type { Hello, Link, LinkHandler } from './transport.ts'
 
@@ -23,8 +24,14 @@ export type LinkLimits = Pick<Limits, 'frameBytesMax' | 'outputBytesMax'>
 export interface Wire {
   /** Bytes taken by `write` that have not left. */
   readonly queuedBytes: number
-  /** Takes the frame `bytes[start, end)`; its first 8 bytes are room for a header. `bytes` stay as they are. */
-  write(bytes: Buffer, start: number, end: number): void
+  /**
+   * Takes the frame `bytes[start, end)`; its first 8 bytes are room for a header. `bytes` stay as they are. `onTaken`
+   * is called when it has left.
+   */
+  write(bytes: Buffer, start: number, end: number, onTaken: () => void): void
+  /** Stops reading, as far as it can: a little may still arrive. */
+  pause(): void
+  resume(): void
   /** Closes after what was written. */
   end(): void
   /** Closes at once. */
@@ -39,6 +46,8 @@ const SLAB_BYTES_MAX = 128 * 1024
  * put them together: 512 messages of 4 KiB in flight echo at 137,000/s with 64 KiB here, at 98,000/s with 256 KiB.
  */
 const FLUSH_BYTES = 64 * 1024
+/** Reading goes on when what is unread has fallen to this share of what stopped it. */
+const RESUME_SHARE = 1 / 4
 
 /**
  * A link over some wire. One message must be smaller than `frameBytesMax`: `wake`, called after each message, keeps
@@ -55,6 +64,15 @@ export class FramedLink implements Link {
   #reason: GridError | undefined
   #slabBytes = SLAB_BYTES_MIN
   #scheduled = false
+  /** Only a link that was accepted stops reading; see `Transport.listen`. */
+  #accepted = false
+  #paused = false
+  /** What arrived while reading was paused, in order. At most the frames of one read, and one that was postponed. */
+  #held: Buffer[] = []
+  readonly #onTaken = (): void => {
+    if (this.#paused && this.#wire.queuedBytes <= outputPauseBytes(this.#limits) * RESUME_SHARE)
+      this.#resume()
+  }
   readonly #flushTick = (): void => {
     this.#scheduled = false
     this.#flush()
@@ -70,6 +88,7 @@ export class FramedLink implements Link {
 
   /** Asks `accept` for the handler. What it throws passes through and leaves the link closed. */
   acceptedBy(accept: (link: Link) => LinkHandler): LinkHandler {
+    this.#accepted = true
     try {
       return accept(this)
     } catch (error) {
@@ -117,6 +136,37 @@ export class FramedLink implements Link {
   /** The body of a frame has arrived. */
   receive(bytes: Buffer, start: number, end: number): void {
     if (this.closed) return
+    if (this.#paused) this.#held.push(Buffer.from(bytes.subarray(start, end)))
+    else this.#handOver(bytes, start, end)
+  }
+
+  postpone(bytes: Buffer, start: number, end: number): void {
+    if (this.closed) return
+    assert(this.#accepted, 'only an accepted link can postpone')
+    this.#held.unshift(Buffer.from(bytes.subarray(start, end)))
+    this.#pause()
+    // Nothing may be left to wait for.
+    setImmediate(this.#onTaken)
+  }
+
+  #pause(): void {
+    if (this.#paused) return
+    this.#paused = true
+    this.#wire.pause()
+  }
+
+  /** Hands over what was held, until that stops it again, and reads on. */
+  #resume(): void {
+    this.#paused = false
+    while (!this.#paused && !this.closed) {
+      const next = this.#held.shift()
+      if (next === undefined) break
+      this.#handOver(next, 0, next.length)
+    }
+    if (!this.#paused && !this.closed) this.#wire.resume()
+  }
+
+  #handOver(bytes: Buffer, start: number, end: number): void {
     try {
       this.#handler?.onFrame(this, bytes, start, end)
     } catch (error) {
@@ -139,9 +189,10 @@ export class FramedLink implements Link {
       this.abort(new GridError('TOO_LARGE', what))
       return
     }
-    this.#wire.write(out.buffer, out.start, out.length)
+    this.#wire.write(out.buffer, out.start, out.length, this.#onTaken)
     this.#beginFrame()
     const queuedBytes = this.#wire.queuedBytes
+    if (this.#accepted && queuedBytes > outputPauseBytes(this.#limits)) this.#pause()
     if (queuedBytes > outputBytesMax)
       this.abort(
         new GridError(
@@ -165,6 +216,9 @@ export class FramedLink implements Link {
 
   #finish(): void {
     this.#wire.end()
+    this.#held = []
+    // The end of what the peer sends must be seen, though nothing of it is wanted any more.
+    if (this.#paused) this.#wire.resume()
     // In its own turn: whoever closes a link in the middle of something is not called back there.
     process.nextTick(() => {
       try {
@@ -181,4 +235,12 @@ export class FramedLink implements Link {
 export function asGridError(error: unknown): GridError {
   if (error instanceof GridError) return error
   return new GridError('INTERNAL', error instanceof Error ? error.message : String(error), { cause: error })
+}
+
+/** The reason of an attempt to connect that the caller gave up. */
+export function abortedBy(signal: AbortSignal, address: string): GridError {
+  return new GridError('ABORTED', `${address}: connecting was given up`, {
+    applied: 'no',
+    cause: signal.reason,
+  })
 }

@@ -13,7 +13,7 @@ import { GridError } from '../core/base/errors.ts'
 import { formatAddress, parseAddress } from './address.ts'
 import { FRAME_HEADER_BYTES } from './frame.ts'
 import { checkCluster, encodeHello, HelloReader } from './hello.ts'
-import { asGridError, FramedLink, type LinkLimits, type Wire } from './link.ts'
+import { abortedBy, asGridError, FramedLink, type LinkLimits, type Wire } from './link.ts'
 import type { Hello, Link, LinkHandler, Listener, Transport } from './transport.ts'
 
 const FIRST_FREE_PORT = 49_152
@@ -35,7 +35,7 @@ export class LoopbackNetwork {
   transport(): Transport {
     return {
       listen: async (address, hello, accept) => this.#listen(address, hello, accept),
-      connect: (address, hello, handler) => this.#connect(address, hello, handler),
+      connect: (address, hello, handler, signal) => this.#connect(address, hello, handler, signal),
     }
   }
 
@@ -82,11 +82,16 @@ export class LoopbackNetwork {
     return listener
   }
 
-  async #connect(address: string, hello: Hello, handler: LinkHandler): Promise<Link> {
+  async #connect(
+    address: string,
+    hello: Hello,
+    handler: LinkHandler,
+    signal: AbortSignal | undefined,
+  ): Promise<Link> {
     parseAddress(address)
     const bytes = encodeHello(hello)
     this.#checkAlive(hello)
-    await new Promise<void>((resolve) => this.post(resolve))
+    await this.#turnOrAbort(address, signal)
     const listener = this.#listeners.get(address)
     if (listener === undefined) throw new GridError('UNREACHABLE', `${address}: nobody listens there`)
     if (this.#cuts.has(pair(hello.id, listener.hello.id)))
@@ -109,6 +114,17 @@ export class LoopbackNetwork {
     near.link.open(handler)
     far.link.open(accepted)
     return near.link
+  }
+
+  async #turnOrAbort(address: string, signal: AbortSignal | undefined): Promise<void> {
+    let onAbort = (): void => {}
+    const turn = new Promise<void>((resolve, reject) => {
+      onAbort = () => reject(abortedBy(signal!, address))
+      signal?.addEventListener('abort', onAbort)
+      this.post(resolve)
+    })
+    if (!signal?.aborted) await turn.finally(() => signal?.removeEventListener('abort', onAbort))
+    if (signal?.aborted) throw abortedBy(signal, address)
   }
 
   #checkAlive(hello: Hello): void {
@@ -172,6 +188,9 @@ class LoopbackEnd implements Wire {
   /** Something that this side sent has vanished in a cut. */
   lossy = false
   #destroyed = false
+  #paused = false
+  /** What has arrived while reading was paused. */
+  #inbox: (() => void)[] = []
   readonly #network: LoopbackNetwork
 
   constructor(network: LoopbackNetwork, ownId: string, listener?: LoopbackListener) {
@@ -180,21 +199,41 @@ class LoopbackEnd implements Wire {
     this.listener = listener
   }
 
-  write(bytes: Buffer, start: number, end: number): void {
+  write(bytes: Buffer, start: number, end: number, onTaken: () => void): void {
     if (this.#vanishes()) return
     const body = Buffer.from(bytes.subarray(start + FRAME_HEADER_BYTES, end))
     this.queuedBytes += body.length
-    this.#network.post(() => {
+    this.#arriveThere(() => {
       this.queuedBytes -= body.length
       if (this.#destroyed) return
       this.other.link.receive(body, 0, body.length)
       body.fill(0xdd)
+      onTaken()
     })
   }
 
   end(): void {
     this.#network.remove(this)
-    if (!this.#vanishes()) this.#network.post(() => this.other.link.abort(undefined))
+    if (!this.#vanishes()) this.#arriveThere(() => this.other.link.abort(undefined))
+  }
+
+  pause(): void {
+    this.#paused = true
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.#network.post(() => {
+      while (!this.#paused && this.#inbox.length > 0) this.#inbox.shift()!()
+    })
+  }
+
+  #arriveThere(step: () => void): void {
+    const { other } = this
+    this.#network.post(() => {
+      if (other.#paused || other.#inbox.length > 0) other.#inbox.push(step)
+      else step()
+    })
   }
 
   destroy(): void {

@@ -7,7 +7,7 @@
  */
 
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
-import { GridError } from '../core/base/errors.ts'
+import { type ErrorCode, GridError } from '../core/base/errors.ts'
 import { formatAddress, parseAddress } from './address.ts'
 import { FrameParser, type OnFrame, sealFrame } from './frame.ts'
 import {
@@ -19,7 +19,7 @@ import {
   type PeerHello,
   statusOf,
 } from './hello.ts'
-import { asGridError, FramedLink, type LinkLimits, type Wire } from './link.ts'
+import { abortedBy, asGridError, FramedLink, type LinkLimits, type Wire } from './link.ts'
 import type { Hello, Link, LinkHandler, Listener, Transport } from './transport.ts'
 
 const HELLO_TIMEOUT_MS = 5000
@@ -55,10 +55,11 @@ export class TcpTransport implements Transport {
     return listener
   }
 
-  async connect(address: string, hello: Hello, handler: LinkHandler): Promise<Link> {
+  async connect(address: string, hello: Hello, handler: LinkHandler, signal?: AbortSignal): Promise<Link> {
     const { host, port } = parseAddress(address)
     if (port === 0) throw new GridError('BAD_OPTION', `${address}: port 0 cannot be connected to`)
     const ownHello = encodeHello(hello)
+    if (signal?.aborted) throw abortedBy(signal, address)
     return new Promise((resolve, reject) => {
       const socket = connect({
         ...SOCKET_OPTIONS,
@@ -74,20 +75,24 @@ export class TcpTransport implements Transport {
           },
         },
       })
+      const onAbort = (): void => connection.fail(abortedBy(signal!, address))
       const connection: Connection = new Connection(socket, address, this.#limits, {
         greet: (reply) => {
           checkReply(hello, reply, address)
+          signal?.removeEventListener('abort', onAbort)
           const link = new FramedLink(reply, address, connection, this.#limits)
           link.open(handler)
           resolve(link)
           return link
         },
         refuse: (error) => {
+          signal?.removeEventListener('abort', onAbort)
           socket.destroy()
           reject(unreachable(address, error))
         },
         gone: () => {},
       })
+      signal?.addEventListener('abort', onAbort)
       socket.write(ownHello)
     })
   }
@@ -253,9 +258,17 @@ class Connection implements Wire {
     return this.socket.writableLength
   }
 
-  write(bytes: Buffer, start: number, end: number): void {
+  write(bytes: Buffer, start: number, end: number, onTaken: () => void): void {
     sealFrame(bytes, start, end)
-    this.socket.write(bytes.subarray(start, end))
+    this.socket.write(bytes.subarray(start, end), onTaken)
+  }
+
+  pause(): void {
+    this.socket.pause()
+  }
+
+  resume(): void {
+    this.socket.resume()
   }
 
   end(): void {
@@ -270,9 +283,10 @@ class Connection implements Wire {
   }
 }
 
+const PASSED_ON: readonly string[] = ['PROTOCOL_VERSION', 'WRONG_CLUSTER', 'ABORTED'] satisfies ErrorCode[]
+
 function unreachable(address: string, error: Error): GridError {
-  if (error instanceof GridError && (error.code === 'PROTOCOL_VERSION' || error.code === 'WRONG_CLUSTER'))
-    return error
+  if (error instanceof GridError && PASSED_ON.includes(error.code)) return error
   const why = (error as NodeJS.ErrnoException).code ?? error.message
   return new GridError('UNREACHABLE', `${address}: ${error instanceof GridError ? error.message : why}`, {
     cause: error,

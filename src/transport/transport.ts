@@ -37,6 +37,11 @@ export interface Link {
   /** Bytes that the peer has not taken yet. Past `outputBytesMax` the link closes itself with `OVERLOADED`. */
   readonly queuedBytes: number
   readonly closed: boolean
+  /**
+   * For a handler that stops in the middle of a frame because the peer leaves too much unread: keeps `bytes[start, end)`
+   * and hands it over again, before anything else, when the peer has taken most of it. Only on a link that was accepted.
+   */
+  postpone(bytes: Buffer, start: number, end: number): void
   /** Makes sure that `out` leaves at the end of this tick. Cheap to call many times. */
   wake(): void
   /** Closes after what was appended has been handed to the network. `onClose` follows, once. */
@@ -62,13 +67,16 @@ export interface Listener {
 export interface Transport {
   /**
    * Accepts links at `address` (`host:port`; port 0 takes any free one). `accept` is called once the peer's hello
-   * is good; it returns the handler of that link.
+   * is good; it returns the handler of that link. A link accepted here is not read while its peer leaves more than
+   * `outputPauseBytes` unread, so that what answers cost is bounded; the side that dials always reads, or both could
+   * wait for each other for ever.
    * @throws GridError `PORT_IN_USE`, `BAD_OPTION`
    */
   listen(address: string, hello: Hello, accept: (link: Link) => LinkHandler): Promise<Listener>
   /**
-   * Opens a link to a listener.
-   * @throws GridError `UNREACHABLE`, `PROTOCOL_VERSION`, `WRONG_CLUSTER`
+   * Opens a link to a listener. An abort of `signal` before it is open ends the attempt at once and leaves nothing
+   * behind; afterwards it means nothing.
+   * @throws GridError `UNREACHABLE`, `PROTOCOL_VERSION`, `WRONG_CLUSTER`, `ABORTED`
    */
-  connect(address: string, hello: Hello, handler: LinkHandler): Promise<Link>
+  connect(address: string, hello: Hello, handler: LinkHandler, signal?: AbortSignal): Promise<Link>
 }

@@ -1,11 +1,12 @@
 /** What every transport promises, run over each of them; then what is special to one. */
 
 import { createServer as createHttpServer } from 'node:http'
-import { createConnection, createServer } from 'node:net'
+import { createConnection, createServer, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { GridError } from '../../src/core/base/errors.ts'
-import { defaultLimits } from '../../src/core/base/limits.ts'
+import { defaultLimits, outputPauseBytes } from '../../src/core/base/limits.ts'
 import { randomInt, seededRandom } from '../../src/core/base/random.ts'
+import { sealFrame } from '../../src/transport/frame.ts'
 import { encodeHello, HelloReader } from '../../src/transport/hello.ts'
 import type { LinkLimits } from '../../src/transport/link.ts'
 import { LoopbackNetwork } from '../../src/transport/loopback.ts'
@@ -24,7 +25,11 @@ class Recorder implements LinkHandler {
 
   onFrame(_link: Link, bytes: Buffer, start: number, end: number): void {
     this.frames.push(Buffer.from(bytes.subarray(start, end)))
-    this.bytes += end - start
+    this.add(end - start)
+  }
+
+  add(count: number): void {
+    this.bytes += count
     this.#check()
   }
 
@@ -64,6 +69,49 @@ const echo: LinkHandler = {
     link.wake()
   },
   onClose() {},
+}
+
+const tight: LinkLimits = { ...defaultLimits, outputBytesMax: 1 << 23 }
+const ANSWER_BYTES = 100_000
+/** What may be unread at most: the pause, one answer above it, and the answers to one more read of small frames. */
+const BOUNDED_BYTES = 2 * outputPauseBytes(tight)
+
+/** Turns of the event loop until `holds`; the test's own timeout is the bound. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setImmediate(resolve))
+}
+
+/** Answers each byte with 100 kB, and notes how much was unread at most. */
+class Answers implements LinkHandler {
+  asked = ''
+  link: Link | undefined
+  queuedBytesMax = 0
+  readonly closes: (GridError | undefined)[] = []
+  postpones = false
+
+  onFrame(link: Link, bytes: Buffer, start: number, end: number): void {
+    this.link = link
+    for (let at = start; at < end; at++) {
+      if (this.postpones && link.queuedBytes > outputPauseBytes(tight)) {
+        link.postpone(bytes, at, end)
+        return
+      }
+      this.asked += String.fromCharCode(bytes[at]!)
+      send(link, Buffer.alloc(ANSWER_BYTES))
+      this.queuedBytesMax = Math.max(this.queuedBytesMax, link.queuedBytes)
+    }
+  }
+
+  onClose(_link: Link, reason: GridError | undefined): void {
+    this.closes.push(reason)
+  }
+}
+
+/** Counts what arrives and keeps nothing. */
+class Count extends Recorder {
+  override onFrame(_link: Link, _bytes: Buffer, start: number, end: number): void {
+    this.add(end - start)
+  }
 }
 
 const listeners: Listener[] = []
@@ -345,6 +393,73 @@ describe.each(subjects)('%s', (_name, create) => {
     expect(server.closes.length).toBe(1)
   })
 
+  it('stops reading while its peer leaves much unread, between the frames of one turn', async () => {
+    const transport = create(tight)
+    const server = new Answers()
+    const { address } = await listen(transport, () => server)
+    const own = new Count()
+    const link = await transport.connect(address, client, own)
+    for (let i = 0; i < 300; i++) {
+      send(link, '?')
+      await null // a frame each
+      await new Promise(process.nextTick)
+    }
+    await own.received(300 * ANSWER_BYTES)
+    expect(server.queuedBytesMax).toBeLessThan(BOUNDED_BYTES)
+    expect([own.closes, server.closes]).toEqual([[], []])
+  })
+
+  it('stops in the middle of a frame for a handler that postpones the rest of it', async () => {
+    const transport = create(tight)
+    const server = new Answers()
+    server.postpones = true
+    const { address } = await listen(transport, () => server)
+    const own = new Count()
+    const link = await transport.connect(address, client, own)
+    send(link, '?'.repeat(300))
+    send(link, '!')
+    await own.received(301 * ANSWER_BYTES)
+    expect(server.asked).toBe(`${'?'.repeat(300)}!`)
+    expect(server.queuedBytesMax).toBeLessThan(BOUNDED_BYTES)
+    expect([own.closes, server.closes]).toEqual([[], []])
+  })
+
+  it('sees the end of a peer that it does not read from', async () => {
+    const transport = create(tight)
+    const server = new Answers()
+    const { address } = await listen(transport, () => server)
+    const own = new Count()
+    const link = await transport.connect(address, client, own)
+    send(link, '?'.repeat(15))
+    await own.received(1)
+    link.close()
+    await until(() => own.closes.length + server.closes.length === 2)
+    expect(server.closes).toEqual([undefined])
+  })
+
+  it('gives up connecting when its signal is aborted, and leaves nothing behind', async () => {
+    const transport = create(defaultLimits)
+    let accepted = 0
+    const { address } = await listen(transport, () => {
+      accepted++
+      return echo
+    })
+    const reason = new Error('enough')
+    const early = await failure(transport.connect(address, client, echo, AbortSignal.abort(reason)))
+    const controller = new AbortController()
+    const attempt = failure(transport.connect(address, client, echo, controller.signal))
+    controller.abort(reason)
+    for (const error of [early, await attempt])
+      expect(error).toMatchObject({ code: 'ABORTED', applied: 'no', cause: reason })
+    const later = new AbortController()
+    const got = new Recorder()
+    const link = await transport.connect(address, client, got, later.signal)
+    later.abort()
+    send(link, 'still open')
+    await got.received(10)
+    expect(accepted).toBe(1)
+  })
+
   it('sends messages up to the frame limit, and none above', async () => {
     const transport = create({ ...defaultLimits, frameBytesMax: 1 << 20 })
     const { address } = await listen(transport, () => echo)
@@ -439,6 +554,71 @@ describe('tcp hello', () => {
     for (let i = 0; i < bytes.length - 5; i++) expect(reader.push(bytes.subarray(i, i + 1))).toBeUndefined()
     expect(reader.push(bytes.subarray(bytes.length - 5))).toMatchObject(client)
     expect(reader.rest).toBe(1)
+  })
+})
+
+describe('tcp peers that are slow', () => {
+  async function asking(server: Answers, count: number): Promise<Socket> {
+    const { address } = await listen(new TcpTransport({ limits: tight }), () => server)
+    const socket = createConnection(Number(address.split(':')[1]), '127.0.0.1')
+    socket.pause()
+    socket.write(encodeHello(client))
+    const frame = Buffer.alloc(9, '?')
+    sealFrame(frame, 0, 9)
+    for (let i = 0; i < count; i++) {
+      socket.write(frame)
+      // Reads of a few frames each: what is in one read is answered whole.
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    return socket
+  }
+
+  it('serves one that reads slowly at its own pace', async () => {
+    const server = new Answers()
+    const socket = await asking(server, 1000)
+    let bytes = 0
+    for (let turn = 0; bytes < 1000 * (8 + ANSWER_BYTES); turn++) {
+      await new Promise((resolve) => setImmediate(resolve))
+      if (turn % 4 === 0) bytes += (socket.read() as Buffer | null)?.length ?? 0
+    }
+    expect(server.asked.length).toBe(1000)
+    expect(server.queuedBytesMax).toBeLessThan(tight.outputBytesMax / 2)
+    expect(server.closes).toEqual([])
+    socket.destroy()
+    await until(() => server.closes.length === 1)
+  })
+
+  it('answers no more to one that never reads, and cuts it at the bound', async () => {
+    const server = new Answers()
+    const socket = await asking(server, 1000)
+    await until(() => (server.link?.queuedBytes ?? 0) > outputPauseBytes(tight))
+    expect(server.asked.length).toBeLessThan(500)
+    const link = server.link!
+    let queuedBytes = 0
+    while (!link.closed) {
+      queuedBytes = link.queuedBytes
+      send(link, Buffer.alloc(ANSWER_BYTES))
+    }
+    expect(queuedBytes).toBeGreaterThan(tight.outputBytesMax - 2 * ANSWER_BYTES)
+    expect(queuedBytes).toBeLessThanOrEqual(tight.outputBytesMax)
+    await until(() => server.closes.length === 1)
+    expect(server.closes[0]?.code).toBe('OVERLOADED')
+    socket.destroy()
+  })
+
+  it('destroys the socket of an attempt that was given up', async () => {
+    const sockets: Socket[] = []
+    const mute = createServer((socket) => sockets.push(socket.resume())).listen(0, '127.0.0.1')
+    await new Promise((resolve) => mute.once('listening', resolve))
+    const { port } = mute.address() as { port: number }
+    const controller = new AbortController()
+    const transport = new TcpTransport({ limits: defaultLimits })
+    const attempt = failure(transport.connect(`127.0.0.1:${port}`, client, echo, controller.signal))
+    await until(() => sockets.length === 1)
+    controller.abort()
+    expect((await attempt).code).toBe('ABORTED')
+    // Waits for every connection to have ended.
+    await new Promise((resolve) => mute.close(resolve))
   })
 })
 

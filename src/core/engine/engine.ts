@@ -13,6 +13,7 @@
 import { AssertionFailed } from '../base/assert.ts'
 import { ByteReader, getU24 } from '../base/bytes.ts'
 import { GridError } from '../base/errors.ts'
+import { outputPauseBytes } from '../base/limits.ts'
 import type { MapConfig, MemberId, PartitionConfig } from '../membership/config.ts'
 import { packConfigs, unpackConfigs } from '../membership/pack.ts'
 import type { View } from '../membership/view.ts'
@@ -161,33 +162,47 @@ export class Engine {
     this.clients.left(client)
   }
 
-  /** A frame from a client. Throws `MALFORMED` or `FORBIDDEN` to have the link closed. */
-  clientFrame(client: Outlet, bytes: Buffer, start: number, end: number, now: Now): void {
-    this.#frame(bytes, start, end, now, (type, r) => this.#clientMessage(client, type, r, now))
+  /**
+   * A frame from a client. Returns where it stopped: before `end` once the client leaves too much unread, or the answers
+   * to one small frame of reads could fill the memory; the rest is to be handed in when it has read. Throws `MALFORMED`
+   * or `FORBIDDEN` to have the link closed.
+   */
+  clientFrame(client: Outlet, bytes: Buffer, start: number, end: number, now: Now): number {
+    const pauseBytes = outputPauseBytes(this.#settings.limits)
+    return this.#frame(bytes, start, end, now, (type, r) => {
+      this.#clientMessage(client, type, r, now)
+      return client.queuedBytes <= pauseBytes
+    })
   }
 
   /** A frame from another member. */
   peerFrame(from: MemberId, bytes: Buffer, start: number, end: number, now: Now): void {
-    this.#frame(bytes, start, end, now, (type, r) => this.#peerMessage(from, type, r, now))
+    this.#frame(bytes, start, end, now, (type, r) => {
+      this.#peerMessage(from, type, r, now)
+      return true
+    })
   }
 
+  /** Handles the messages of a frame until `handle` says that it was the last for now. Returns the end of that one. */
   #frame(
     bytes: Buffer,
     start: number,
     end: number,
     now: Now,
-    handle: (type: number, r: ByteReader) => void,
-  ): void {
+    handle: (type: number, r: ByteReader) => boolean,
+  ): number {
     try {
-      for (let at = start; at < end; ) {
+      let at = start
+      for (let more = true; more && at < end; ) {
         if (end - at < MESSAGE_HEADER_BYTES)
           throw new GridError('MALFORMED', 'a message cut off in its header')
         const body = at + MESSAGE_HEADER_BYTES
         const next = body + getU24(bytes, at + 1)
         if (next > end) throw new GridError('MALFORMED', 'a message longer than its frame')
-        handle(bytes[at]!, this.#reader.reset(bytes, body, next))
+        more = handle(bytes[at]!, this.#reader.reset(bytes, body, next))
         at = next
       }
+      return at
     } finally {
       this.#settle(now)
     }
