@@ -102,6 +102,18 @@ export class MapCatalog {
     }
   }
 
+  /** The waiter does not wait any more. */
+  leave(gate: MapGate, waiter: MapWaiter): void {
+    const at = gate.waiters.indexOf(waiter)
+    if (at >= 0) gate.waiters.splice(at, 1)
+  }
+
+  /** Whether somebody waits who is no call; `tick` must go on for it. */
+  get hasWaiters(): boolean {
+    for (const gate of this.#gates.values()) if (gate.waiters.length > 0) return true
+    return false
+  }
+
   opened(request: number, outcome: number | GridError): void {
     const gate = this.#requests.get(request)
     if (gate === undefined) return

@@ -27,7 +27,7 @@ import type { Link } from '../transport/transport.ts'
 import { Calls, type CallsHandler } from './calls.ts'
 import { type ClientMetrics, zeroMetrics } from './client-metrics.ts'
 import { Lane } from './lane.ts'
-import { MapCatalog, type MapGate } from './map-catalog.ts'
+import { MapCatalog, type MapGate, type MapWaiter } from './map-catalog.ts'
 import { NO_CALL, type Peer, probe, writeQuestion, writeViewRequest } from './peer.ts'
 import { leavesTrace, type PendingCall } from './pending-call.ts'
 import { RetryClock } from './retry-clock.ts'
@@ -142,7 +142,7 @@ export class Router implements RosterHandler, CallsHandler {
   }
 
   get isWatching(): boolean {
-    return this.#sinks.size > 0
+    return this.#sinks.size > 0 || this.catalog.hasWaiters
   }
 
   sweep(nowMs: number): void {
@@ -411,6 +411,12 @@ export class Router implements RosterHandler, CallsHandler {
   }
 
   // --- Subscriptions
+
+  /** Tells `waiter` once the map is open, or cannot be; until then it is asked for. */
+  awaitMap(gate: MapGate, waiter: MapWaiter): void {
+    this.catalog.await(gate, waiter)
+    this.calls.startSweeping()
+  }
 
   /** Registers a subscription under a new number. */
   subscribe(sink: EventSink): number {

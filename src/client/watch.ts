@@ -151,7 +151,7 @@ class WatchStream implements EventSink, MapWaiter, ChangeSource {
     else if (signal?.aborted) this.close()
     else {
       signal?.addEventListener('abort', this.#onAbort)
-      router.catalog.await(gate, this)
+      router.awaitMap(gate, this)
     }
   }
 
@@ -414,6 +414,7 @@ class WatchStream implements EventSink, MapWaiter, ChangeSource {
     if (this.#closed) return
     this.#closed = true
     clearTimeout(this.#timer)
+    this.#router.catalog.leave(this.#gate, this)
     this.#options.signal?.removeEventListener('abort', this.#onAbort)
     for (const feed of this.#feeds) this.#detach(feed)
     this.#router.unsubscribe(this.#firstWatch)

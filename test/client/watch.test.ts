@@ -444,3 +444,20 @@ describe('the end', () => {
     expect(() => map.watch({ where: { n: { $like: 5 } } as never })).toThrow(GridError)
   })
 })
+
+test('the map of a watch is asked for until it is open, though no call goes on', async () => {
+  const verdicts = [new GridError('NOT_READY', 'wait'), new GridError('NO_LEASE', 'wait')]
+  let asked = 0
+  cluster.onOpenMap = () => verdicts[asked++]
+  const watch = grid.map<string, Value>('other').watch({ initial: false })
+  await send(0, 3, [])
+  await send(1, 3, [])
+  await watch.ready
+  expect(asked).toBe(3)
+})
+
+test('a watch on a map that cannot be opened fails', async () => {
+  cluster.onOpenMap = () => new GridError('TOO_LARGE', 'mapsMax')
+  const watch = grid.map<string, Value>('other').watch()
+  await expect(watch.ready).rejects.toMatchObject({ code: 'TOO_LARGE' })
+})

@@ -96,12 +96,12 @@ export class ClientDesk {
       }
       const waiting = { client, request, name, config: this.#config(bytes) }
       if (this.#answer(waiting, this.#log.view)) return
-      if (
-        this.#log.view.maps.length >= this.#settings.limits.mapsMax ||
-        this.#waiting.length >= WAITING_MAX
-      ) {
-        throw new GridError('OVERLOADED', `no room for another map: ${this.#log.view.maps.length} (mapsMax)`)
-      }
+      const { mapsMax } = this.#settings.limits
+      // Not a thing that passes: maps are never removed.
+      if (this.#log.view.maps.length >= mapsMax)
+        throw new GridError('TOO_LARGE', `no room for map ${name}: the cluster has ${mapsMax} (mapsMax)`)
+      if (this.#waiting.length >= WAITING_MAX)
+        throw new GridError('OVERLOADED', `${WAITING_MAX} clients wait for maps to be created`)
       this.#waiting.push(waiting)
       this.#askFor(name, waiting.config, now)
     } catch (error) {

@@ -1,0 +1,22 @@
+/** What a client is told when the cluster has as many maps as it may have. */
+
+import { expect, test } from 'vitest'
+import { ByteReader, ByteWriter } from '../../../src/core/base/bytes.ts'
+import { ClientDesk } from '../../../src/core/engine/client-desk.ts'
+import type { ConfigLog } from '../../../src/core/engine/config-log.ts'
+import type { Settings } from '../../../src/core/engine/settings.ts'
+import type { Outlet } from '../../../src/core/partition/context.ts'
+import { readMapOpened, writeOpenMap } from '../../../src/core/wire/message.ts'
+
+test('mapsMax does not pass: a client need not ask again', () => {
+  const settings = { limits: { mapsMax: 2 } } as unknown as Settings
+  const log = { view: { maps: [{}, {}], mapsByName: new Map() } } as unknown as ConfigLog
+  const out = new ByteWriter(256)
+  const request = new ByteWriter(256)
+  writeOpenMap(request, { request: 7, name: 'third', config: new Uint8Array(0) })
+  const client = { out, closed: false, wake: () => {} } as unknown as Outlet
+  const message = new ByteReader(Buffer.from(request.take()), 4)
+  new ClientDesk(settings, log, []).openMap(client, message, { monoMs: 0 } as never)
+  const answer = readMapOpened(new ByteReader(Buffer.from(out.take()), 4))
+  expect(answer).toMatchObject({ request: 7, outcome: { code: 'TOO_LARGE' } })
+})
