@@ -10,6 +10,7 @@ import { devCommand } from './dev.ts'
 import { describeFailure } from './failure.ts'
 import { mapCommand } from './map.ts'
 import { membersCommand } from './members.ts'
+import { tolerateClosedOutput } from './output.ts'
 import { partitionsCommand } from './partitions.ts'
 import { startCommand } from './start.ts'
 
@@ -44,4 +45,5 @@ function packageVersion(): string {
   return (content as { version: string }).version
 }
 
+tolerateClosedOutput()
 process.exitCode = await main(process.argv.slice(2))

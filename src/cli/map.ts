@@ -3,12 +3,13 @@
  * or, where it is none, the text itself. Results are JSON, one object a line.
  */
 
+import { once } from 'node:events'
 import { Command } from 'commander'
 import type { Grid } from '../client/grid.ts'
 import type { GridMap } from '../client/grid-map.ts'
 import { GridError } from '../core/base/errors.ts'
 import { type GridFlags, gridFlags, withGrid } from './grid.ts'
-import { printJson } from './output.ts'
+import { outputClosed, printJson, wholeNumber } from './output.ts'
 
 /** Keys stand as texts in the types only: the client encodes whatever kind of key it is given. */
 type AnyMap = GridMap<string, unknown>
@@ -77,25 +78,42 @@ function queryCommand(): Command {
     })
 }
 
+interface WatchFlags extends GridFlags {
+  readonly initial?: true
+  readonly resume?: string
+  readonly tokens?: true
+}
+
 function watchCommand(): Command {
   return new Command('watch')
     .description('Print every change as it happens, until Ctrl-C.')
     .argument('<map>')
     .argument('[where]', 'filter, as for query')
     .option('--initial', 'begin with the entries that are there')
-    .action(async (name: string, where: string | undefined, flags: GridFlags & { initial?: true }) => {
-      const stop = new AbortController()
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
-      const options = { where: parseWhere(where), initial: flags.initial ?? false, signal: stop.signal }
-      await withMap(flags, name, async (map) => {
-        try {
-          for await (const { type, key, value, cause, version, token } of map.watch(options as object))
-            printJson({ type, key, value, cause, version, token })
-        } catch (error) {
-          if (!stop.signal.aborted) throw error
-        }
-      })
+    .option('--tokens', 'print with each change the token to resume after it')
+    .option('--resume <token>', 'go on after the change that was printed with this token')
+    .action(async (name: string, where: string | undefined, flags: WatchFlags) => {
+      const { initial = false, resume } = flags
+      const query = { where: parseWhere(where), initial, resume }
+      await withMap(flags, name, (map) => printChanges(map, query, flags.tokens ?? false))
     })
+}
+
+/** Until Ctrl-C (which ends the process by itself while it is connecting) or until nobody reads any more. */
+async function printChanges(map: AnyMap, query: object, tokens: boolean): Promise<void> {
+  const interrupted = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupted.abort())
+  const signal = AbortSignal.any([interrupted.signal, outputClosed])
+  try {
+    for await (const change of map.watch({ ...query, signal } as object)) {
+      const { type, key, value, partition, cause, version } = change
+      const token = tokens ? change.token : undefined
+      if (!printJson({ type, key, value, partition, cause, version, token }))
+        await once(process.stdout, 'drain', { signal })
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error
+  }
 }
 
 function withMap<R>(flags: GridFlags, name: string, use: (map: AnyMap) => Promise<R>): Promise<R> {
@@ -130,9 +148,4 @@ function parseOrder(text: string): (readonly [string, 'asc' | 'desc'])[] {
     if (direction === 'asc' || direction === 'desc') return [path, direction]
     throw new GridError('BAD_OPTION', `--order-by ${part}: the direction must be asc or desc`)
   })
-}
-
-function wholeNumber(text: string): number {
-  if (/^\d+$/.test(text)) return Number(text)
-  throw new GridError('BAD_OPTION', `${text} is no whole number`)
 }

@@ -1,22 +1,19 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { connect } from '../../src/client/connect.ts'
 import { type NatsServer, startNatsServer } from '../../src/control/nats-server.ts'
-import { actorgrid, build, type Running, start } from '../support/cli.ts'
+import { actorgrid, build, isAlive, type Running, start, startWith } from '../support/cli.ts'
+import { Trace } from '../support/trace.ts'
+
+const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 
 beforeAll(build, 300_000)
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}
 
 describe('wrong use', () => {
   test('an unknown flag names the nearest one', async () => {
@@ -61,6 +58,15 @@ test('a NATS server that cannot be reached is named', async () => {
   expect(stderr).toMatch(/CONTROL_UNAVAILABLE.*127\.0\.0\.1:9/)
 }, 60_000)
 
+/** Something that listens on a loopback port: the one given, or any. */
+async function occupy(port = 0): Promise<{ server: Server; port: number }> {
+  const server = createServer()
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(port, '127.0.0.1', resolve)
+  })
+  return { server, port: (server.address() as { port: number }).port }
+}
+
 describe('members', () => {
   let nats: NatsServer
   let cluster = 0
@@ -86,9 +92,7 @@ describe('members', () => {
 
   test('a port in use is named', async () => {
     cluster++
-    const server = createServer()
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    const { port } = server.address() as { port: number }
+    const { server, port } = await occupy()
     const { code, stderr } = await actorgrid('start', ...args('--listen', `127.0.0.1:${port}`))
     server.close()
     expect(code).toBe(1)
@@ -142,7 +146,8 @@ describe('members', () => {
 
 describe('dev', () => {
   test('runs a cluster that the other commands can use, and leaves nothing behind', async () => {
-    const dev = start('dev', '--members', '2', '--backups', '1', '--cluster', 'devtest')
+    const trace = new Trace()
+    const dev = startWith(trace.env, 'dev', '--members', '2', '--backups', '1', '--cluster', 'devtest')
     const url = /nats:\/\/\S+/.exec(await dev.line(/^nats /))![0]
     const at = ['--nats', url, '--cluster', 'devtest']
 
@@ -156,12 +161,30 @@ describe('dev', () => {
     expect(typo.code).toBe(2)
     expect(typo.stderr).toMatch(/BAD_FILTER.*\$gt/)
 
-    const watch = start('map', 'watch', 'things', '--initial', ...at)
-    expect(JSON.parse(await watch.line(/snapshot/))).toMatchObject({ type: 'snapshot' })
+    const watch = start('map', 'watch', 'things', '--initial', '--tokens', ...at)
+    const shown = JSON.parse(await watch.line(/snapshot/))
+    expect(shown).toMatchObject({ type: 'snapshot', partition: expect.any(Number) })
     expect((await actorgrid('map', 'remove', 'things', 'k', ...at)).stdout).toBe('true\n')
-    expect(JSON.parse(await watch.line(/"remove"/))).toMatchObject({ type: 'remove', key: 'k' })
+    const removed = JSON.parse(await watch.line(/"remove"/))
+    expect(removed).toMatchObject({ type: 'remove', key: 'k', partition: expect.any(Number) })
     watch.process.kill('SIGINT')
     expect((await watch.finished).code).toBe(0)
+
+    await actorgrid('map', 'put', 'things', 'later', '1', ...at)
+    const resumed = start('map', 'watch', 'things', '--resume', removed.token, ...at)
+    const later = await resumed.line(/./)
+    expect(JSON.parse(later)).toMatchObject({ type: 'put', key: 'later', value: 1 })
+    expect(later).not.toContain('token')
+    resumed.process.kill('SIGINT')
+    expect((await resumed.finished).code).toBe(0)
+
+    // A reader that has gone away is no failure.
+    const unread = start('map', 'watch', 'things', '--initial', ...at)
+    await unread.line(/snapshot/)
+    unread.process.stdout!.destroy()
+    for (let n = 0; unread.process.exitCode === null && n < 200; n++)
+      await actorgrid('map', 'put', 'things', 'k', String(n), ...at)
+    expect(await unread.finished).toMatchObject({ code: 0, stderr: '' })
 
     const members = (await actorgrid('members', '--json', ...at)).stdout
       .trim()
@@ -176,7 +199,76 @@ describe('dev', () => {
     const pids = lines.map((line) => Number(line.split(/ +/).at(-1)))
     expect(pids.every(isAlive)).toBe(true)
     dev.process.kill('SIGINT')
-    expect((await dev.finished).code).toBe(0)
+    expect((await dev.finished).code).toBe(130)
     expect(pids.some(isAlive)).toBe(false)
+    expect(trace.left()).toEqual([])
   }, 120_000)
+
+  test('listens where it is told to, else at 4222 if that is free, and says what to export', async () => {
+    const { server, port } = await occupy()
+    const taken = await actorgrid('dev', '--members', '1', '--port', String(port))
+    expect(taken).toMatchObject({ code: 1, stderr: expect.stringMatching(/PORT_IN_USE/) })
+    server.close()
+    await once(server, 'close')
+    const there = start('dev', '--members', '1', '--backups', '0', '--port', String(port), '--cluster', 'own')
+    expect(await there.line(/^export ACTORGRID_NATS/)).toBe(`export ACTORGRID_NATS=nats://127.0.0.1:${port}`)
+    expect(await there.line(/^export ACTORGRID_CLUSTER/)).toBe('export ACTORGRID_CLUSTER=own')
+    there.process.kill('SIGTERM')
+    expect((await there.finished).code).toBe(143)
+
+    const usual = await occupy(4222).catch(() => undefined) // else something else has it, which will do
+    const elsewhere = start('dev', '--members', '1', '--backups', '0')
+    expect(await elsewhere.line(/^export ACTORGRID_NATS/)).not.toMatch(/:4222$/)
+    elsewhere.process.kill('SIGTERM')
+    expect((await elsewhere.finished).code).toBe(143)
+    usual?.server.close()
+  }, 120_000)
+
+  test.each([
+    ['SIGHUP', 129],
+    ['SIGTERM', 143],
+  ] as const)(
+    'leaves nothing behind when %s goes to its whole group',
+    async (signal, code) => {
+      const trace = new Trace()
+      // `detached` makes it the leader of a group, as a terminal's shell does.
+      const dev = spawn(process.execPath, [MAIN, 'dev', '--members', '2'], {
+        detached: true,
+        stdio: ['ignore', 'pipe', 'inherit'],
+        env: { ...process.env, ...trace.env },
+      })
+      let said = ''
+      for await (const chunk of dev.stdout) {
+        said += chunk
+        if (/^stop /m.test(said)) break
+      }
+      const pids = [...said.matchAll(/^dev-\d .* (\d+)$/gm)].map(([, pid]) => Number(pid))
+      expect(pids.length).toBe(2)
+      const exit = once(dev, 'exit')
+      process.kill(-dev.pid!, signal)
+      expect(await exit).toEqual([code, null])
+      expect(pids.filter(isAlive)).toEqual([])
+      expect(trace.left()).toEqual([])
+    },
+    120_000,
+  )
+
+  test('without a nats-server it makes no folder', async () => {
+    const trace = new Trace()
+    const env = { ...trace.env, NATS_SERVER_BIN: '/nowhere/nats-server' }
+    const { code, stderr } = await startWith(env, 'dev').finished
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringMatching(/CONTROL_UNAVAILABLE/) })
+    expect(trace.left()).toEqual([])
+  })
+})
+
+test('Ctrl-C ends a watch that is still connecting, at once', async () => {
+  const { server, port } = await occupy() // takes connections and never answers
+  const connected = once(server, 'connection')
+  const watch = start('map', 'watch', 'things', '--member', `127.0.0.1:${port}`)
+  await connected
+  watch.process.kill('SIGINT')
+  const exit = await once(watch.process, 'exit')
+  expect(exit).toEqual([null, 'SIGINT'])
+  server.close()
 })

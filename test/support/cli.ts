@@ -26,6 +26,15 @@ export interface Running {
   line(wanted: RegExp): Promise<string>
 }
 
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
 export function launch(file: string, args: readonly string[], env: Record<string, string> = {}): Running {
   const child = spawn(process.execPath, [file, ...args], {
     cwd: ROOT,
@@ -60,6 +69,11 @@ export function launch(file: string, args: readonly string[], env: Record<string
       )
     })
   return { process: child, finished, line }
+}
+
+/** Starts a command of `actorgrid` with variables of its own. */
+export function startWith(env: Record<string, string>, ...args: readonly string[]): Running {
+  return launch(MAIN, args, env)
 }
 
 /** Starts a command of `actorgrid`. */
