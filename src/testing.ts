@@ -35,7 +35,7 @@ export interface TestCluster {
   readonly grid: Grid
   /** The members that were started, dead ones too, by index. */
   readonly members: readonly Member[]
-  /** Names of the addresses that further clients can connect to, with {@link TestCluster.connect}. */
+  /** Connects one more client, with a session of its own. The cluster closes it at its end. */
   connect(): Promise<Grid>
   /**
    * Stops a member dead: its links break and it says nothing more. Its death is certified at once, as the parent of a
@@ -46,6 +46,7 @@ export interface TestCluster {
   add(options?: MemberOptions): Promise<Member>
   /** Resolves when every partition has as many in-sync replicas as the cluster wants and can have. */
   settled(): Promise<void>
+  /** Closes the clients and stops the members. Rejects if a member that was killed could not be recorded as dead. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -63,7 +64,15 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
   const store = new LocalControlStore()
   const members: Member[] = []
   const dead = new Set<Member>()
+  /** Ends starts that will come to nothing. */
+  const giveUp = new AbortController()
   const grids: Grid[] = []
+  /** What follows from a kill, which waits for none of it. */
+  const afterKills: Promise<unknown>[] = []
+  const afterKill = (work: Promise<unknown>): void => {
+    work.catch(() => {}) // close() reports it
+    afterKills.push(work)
+  }
 
   const secrets = new Map<string, string>()
   const start = (index: number, given: MemberOptions = {}): Promise<Member> => {
@@ -88,7 +97,13 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
         ...options.member,
         ...given,
       },
-      { transport: network.transport(), control: new LocalControl(store), processors, foundAfterMs: 0 },
+      {
+        transport: network.transport(),
+        control: new LocalControl(store),
+        processors,
+        foundAfterMs: 0,
+        signal: giveUp.signal,
+      },
     )
   }
   const living = (): Member[] => members.filter((member) => !dead.has(member))
@@ -97,6 +112,19 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
     const grid = await connect({ cluster: CLUSTER, members: addresses, transport: network.transport() })
     grids.push(grid)
     return grid
+  }
+  /** All of them or none: where one fails the others would wait for it for ever, or stay behind. */
+  const startAll = async (): Promise<Grid> => {
+    const starting = Array.from({ length: count }, (_, index) => start(index))
+    const failed = Promise.all(starting).catch((error: unknown) => {
+      giveUp.abort()
+      throw error
+    })
+    failed.catch(() => {}) // awaited below
+    for (const started of await Promise.allSettled(starting))
+      if (started.status === 'fulfilled') members.push(started.value)
+    await failed
+    return newGrid()
   }
   const isSettled = (): boolean => {
     const alive = living()
@@ -111,9 +139,18 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
     })
   }
 
-  members.push(...(await Promise.all(Array.from({ length: count }, (_, index) => start(index)))))
+  const close = async (): Promise<void> => {
+    await Promise.all(grids.map((grid) => grid.close()))
+    await Promise.all(living().map((member) => member.stop()))
+    await Promise.all(afterKills)
+  }
+
+  const grid = await startAll().catch(async (error: unknown) => {
+    await close()
+    throw error
+  })
   const cluster: TestCluster = {
-    grid: await newGrid(),
+    grid,
     members,
     connect: newGrid,
     kill(index, { certified = true } = {}) {
@@ -121,12 +158,12 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
       if (!member || dead.has(member)) return
       dead.add(member)
       network.kill(member.id)
-      void member.stop()
+      afterKill(member.stop())
       if (!certified) return
       const secret = secrets.get(member.id)!
       new LocalAnnouncements(store).announce(deathCertificate(member.id, secret))
       // Where nobody is left to hear it, the log must know nevertheless.
-      void recordDeath(new LocalControl(store), { incarnation: member.id, secret })
+      afterKill(recordDeath(new LocalControl(store), { incarnation: member.id, secret }))
     },
     async add(given) {
       const member = await start(members.length, given)
@@ -136,11 +173,8 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
     async settled() {
       while (!isSettled()) await new Promise((resolve) => setTimeout(resolve, 5))
     },
-    async close() {
-      await Promise.all(grids.map((grid) => grid.close()))
-      await Promise.all(living().map((member) => member.stop()))
-    },
-    [Symbol.asyncDispose]: () => cluster.close(),
+    close,
+    [Symbol.asyncDispose]: close,
   }
   return cluster
 }

@@ -84,12 +84,14 @@ export interface MemberSeams {
   readonly processors?: readonly Processor<never, never, never, unknown>[] | undefined
   /** How long a founder asks for incumbents before it founds a cluster, in milliseconds. Default 5,000. */
   readonly foundAfterMs?: number | undefined
+  /** Gives up a start that is still under way; it then rejects with `NOT_READY`. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
  * Starts a member in this process. Resolves when it takes part: the cluster is founded, and it is in the roster.
  *
- * @throws GridError `BAD_OPTION`, `PORT_IN_USE`, `CONTROL_UNAVAILABLE`, `WRONG_CLUSTER`
+ * @throws GridError `BAD_OPTION`, `PORT_IN_USE`, `CONTROL_UNAVAILABLE`, `WRONG_CLUSTER`, `NOT_READY` (stopped before)
  */
 export async function startMember(options: MemberOptions = {}, seams: MemberSeams = {}): Promise<Member> {
   const settings = checkOptions(options)
@@ -109,16 +111,21 @@ export async function startMember(options: MemberOptions = {}, seams: MemberSeam
     cluster: settings.cluster,
     note: (kind, detail, partition) => log[levelOf(kind)]({ kind, partition }, detail),
   })
+  const giveUp = (): void => void runtime.stop('its start was given up')
   try {
     const address = settings.advertise ?? (await runtime.listen(settings.listen))
     if (settings.advertise) await runtime.listen(settings.listen)
     runtime.engine.log.info = { ...runtime.engine.log.info, address }
-    await runtime.join()
+    seams.signal?.addEventListener('abort', giveUp)
+    if (seams.signal?.aborted) giveUp()
+    else await runtime.join()
     await joined(runtime, id)
     return new RunningMember(runtime, id, settings.name, address)
   } catch (error) {
     await runtime.stop('could not start')
     throw error
+  } finally {
+    seams.signal?.removeEventListener('abort', giveUp)
   }
 }
 
