@@ -30,7 +30,7 @@ const TABLE = {
     3,
     false,
     'no',
-    'A key, value, argument or batch is over its limit; split it or raise the named limit.',
+    'A key, value, argument or call is over the limit that the message names; split it, for members keep to the defaults.',
   ),
   BAD_FILTER: row(
     4,
