@@ -65,7 +65,7 @@ const TABLE = {
   graceMs: duration(3000, 60, 'silence of an owner after which a backup takes over; at least 1.5 × leaseMs'),
   rebalanceDelayMs: duration(1000, 0, 'wait after a change of the roster before partitions move'),
   silentRemoveMs: duration(15_000, 100, 'silence after which a member is struck off the roster'),
-  maxTransfers: integer(4, 1, 64, 'partitions that a member receives at the same time'),
+  maxTransfers: integer(4, 1, 64, 'copies of partitions that a member sends to others at the same time'),
   logLevel: row('text', z.enum(LOG_LEVELS), 'info', `how much to log: ${LOG_LEVELS.join(', ')}`),
   incarnation: internal(z.string().length(32).regex(HEX), 'id of this process start'),
   secretHash: internal(z.string().length(64).regex(HEX), 'SHA-256 of the secret that certifies its death'),
@@ -77,8 +77,83 @@ type ValueOf<R> = R extends Row<infer T> ? T : never
 /** All options with their values. */
 export type MemberSettings = { readonly [K in MemberOptionName]: ValueOf<(typeof TABLE)[K]> }
 
-/** What may be given to `startMember`; everything has a default. */
-export type MemberOptions = { readonly [K in MemberOptionName]?: ValueOf<(typeof TABLE)[K]> | undefined }
+/** What may be given to `startMember`; everything has a default. Times are in milliseconds, at most an hour. */
+export interface MemberOptions {
+  /** Addresses of the NATS servers, with JetStream; at least one. Default `['nats://127.0.0.1:4222']`. */
+  readonly nats?: readonly string[] | undefined
+  /** Name of the cluster; members and clients must say the same. 1–64 of `A–Z a–z 0–9 - _`. Default `'actorgrid'`. */
+  readonly cluster?: string | undefined
+  /** Name of this member, for people to read. 1–128 characters without spaces. Default: host name and process id. */
+  readonly name?: string | undefined
+  /**
+   * No two processes ever run under this name at once, as a StatefulSet or a lock guarantees: starting then proves the
+   * former one dead. Where nothing guarantees it, two owners may serve the same data. Default false.
+   */
+  readonly exclusiveName?: boolean | undefined
+  /** Address to listen at, `host:port`; port 0 takes any free one. Default `'127.0.0.1:7400'`: this machine only. */
+  readonly listen?: string | undefined
+  /** Address at which members and clients reach this member, `host:port`. Default: what it listens at. */
+  readonly advertise?: string | undefined
+  /** Zone of this member; copies of a partition are put into different zones. Default: none. */
+  readonly zone?: string | undefined
+  /** Machine of this member; copies of a partition are put on different machines. Default: host name. */
+  readonly host?: string | undefined
+  /** Copies of every partition beside its owner. 0–6, default 1. The founder's value holds for the cluster. */
+  readonly backups?: number | undefined
+  /**
+   * Replicas, the owner included, that must hold a write before it counts; with fewer, writes wait. 1–7, at most
+   * `backups + 1`, default 1. The founder's value holds for the cluster.
+   */
+  readonly minInSync?: number | undefined
+  /** Partitions of the cluster. 1–4,096, default 271. The founder's value holds for the cluster's life. */
+  readonly partitionCount?: number | undefined
+  /** Members to wait for before a new cluster is founded. 1–1,000, default 1. */
+  readonly expectMembers?: number | undefined
+  /**
+   * How long a founder asks for an older cluster before it begins a new one, in milliseconds. Default 5,000; 0 only where
+   * NATS is new too, for a cluster whose log was lost would not be noticed.
+   */
+  readonly foundAfterMs?: number | undefined
+  /** Modules with entry processors to load, as paths. Default: none. */
+  readonly modules?: readonly string[] | undefined
+  /** Memory for entries, outside the V8 heap, in bytes; past it writes get `STORE_FULL`. 16 MiB–1 TiB, default 1 GiB. */
+  readonly maxMemoryBytes?: number | undefined
+  /** Memory for the history that watchers resume from, in bytes. 0–1 TiB, default 64 MiB. */
+  readonly historyBytes?: number | undefined
+  /** Time between two beacons of an owner to its backups, in milliseconds. From 10, default 250. */
+  readonly beaconMs?: number | undefined
+  /**
+   * Silence after which an owner drops a backup from the in-sync set, in milliseconds. From 20, at least
+   * 2 × `beaconMs` and less than `graceMs`, default 1,000.
+   */
+  readonly suspectMs?: number | undefined
+  /**
+   * How long an owner may serve reads by itself after a backup was last heard, in milliseconds. From 40, at least
+   * 2 × `beaconMs`, default 2,000.
+   */
+  readonly leaseMs?: number | undefined
+  /** Silence of an owner after which a backup takes over, in milliseconds. At least 1.5 × `leaseMs`, default 3,000. */
+  readonly graceMs?: number | undefined
+  /** Wait after a change of the roster before partitions move, in milliseconds. From 0, default 1,000. */
+  readonly rebalanceDelayMs?: number | undefined
+  /**
+   * Silence after which a member is struck off the roster, in milliseconds. From 100, at least `graceMs`, default 15,000.
+   */
+  readonly silentRemoveMs?: number | undefined
+  /** Copies of partitions that this member, as owner, sends to others at the same time. 1–64, default 4. */
+  readonly maxTransfers?: number | undefined
+  /** How much to log, to standard error. Default `'info'`. */
+  readonly logLevel?: MemberSettings['logLevel'] | undefined
+  /** Id of this process start, 32 hex digits: set by the parent process. Default: random. */
+  readonly incarnation?: string | undefined
+  /** SHA-256 of the secret that certifies this member's death, in hex: set by the parent process. Default: none. */
+  readonly secretHash?: string | undefined
+}
+
+type OptionsOfTable = { readonly [K in MemberOptionName]?: MemberSettings[K] | undefined }
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+/** Compiles only while the interface says what the table says. */
+true satisfies Same<MemberOptions, OptionsOfTable>
 
 /** A row of the table, as flags and help pages need it. */
 export interface OptionRow {

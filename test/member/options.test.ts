@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -117,4 +117,32 @@ test('flags and names in the environment follow from the option names', () => {
     default: String(1024 ** 3),
   })
   expect(optionRows.some((candidate) => candidate.name === 'incarnation')).toBe(false)
+})
+
+test('what an editor shows of an option names its default, as the table has it', () => {
+  const source = readFileSync(new URL('../../src/member/options.ts', import.meta.url), 'utf8')
+  const text = /^export interface MemberOptions \{\n([\s\S]*?)^\}/m.exec(source)![1]!
+  const fields = text.matchAll(/ {2}\/\*\*([\s\S]*?)\*\/\n {2}readonly (\w+)\?:/g)
+  const docs = new Map([...fields].map(([, doc = '', name = '']) => [name, doc.replace(/\s*\n\s*\* /g, ' ')]))
+  const mebibytes = 1024 ** 2
+  for (const { name, default: value, placeholder } of optionRows) {
+    const bytes = Number(value)
+    const shown =
+      placeholder !== '<bytes>'
+        ? value.replace(/^\d+$/, (digits) => Number(digits).toLocaleString('en-US'))
+        : bytes < 1024 * mebibytes
+          ? `${bytes / mebibytes} MiB`
+          : `${bytes / (1024 * mebibytes)} GiB`
+    const wanted = value === '' || name === 'modules' ? /Default: / : new RegExp(`[Dd]efault \\W*${shown}\\b`)
+    expect(docs.get(name), name).toMatch(wanted)
+  }
+})
+
+test.each([
+  ['beaconMs', 10],
+  ['suspectMs', 20],
+  ['leaseMs', 40],
+  ['silentRemoveMs', 100],
+] as const)('%s is refused below the bound that its comment names', (name, least) => {
+  expect(() => checkOptions({ [name]: least - 1 })).toThrow(`from ${least} to 3600000`)
 })
