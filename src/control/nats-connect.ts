@@ -5,6 +5,9 @@
  * means nothing on the next, so a lost connection ends everything read through it and its owner starts afresh.
  */
 
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { Socket } from 'node:net'
 import { JetStreamApiError } from '@nats-io/jetstream'
 import {
   connect,
@@ -36,6 +39,8 @@ export interface NatsOptions {
 
 const CONNECT_TIMEOUT_MS = 5000
 const FLUSH_MS = 500
+const RETRY_FIRST_MS = 50
+const RETRY_MAX_MS = 2000
 
 /** Options after their check: what the NATS client gets, and how messages name the servers (never with a password). */
 export interface NatsTarget {
@@ -86,19 +91,43 @@ function serverUrl(server: string): URL {
   throw new GridError('BAD_OPTION', `servers: ${JSON.stringify(shown)} is not nats://host:port`)
 }
 
+/** The attempt that a socket is opened for, so that it can be found when the attempt fails. */
+const attempt = new AsyncLocalStorage<Set<Socket>>()
+
 /**
- * One connection, which ends for good when it is lost, unless `more` says otherwise.
+ * One connection, which ends for good when it is lost. An abort of `signal` ends the attempt.
+ *
+ * The NATS client does not close the socket of an attempt that its timer ends: where a server accepts and says nothing,
+ * each one would stay open and keep the process alive. Node tells of every socket that is made, and those of an attempt
+ * that failed are destroyed here.
  * @throws GridError `CONTROL_UNAVAILABLE`
  */
-export async function connectNats(
-  target: NatsTarget,
-  more?: Pick<NodeConnectionOptions, 'reconnect' | 'maxReconnectAttempts'>,
-): Promise<NatsConnection> {
-  try {
-    return await connect({ ...target.connection, ...more })
-  } catch (error) {
-    throw unavailable(target, error)
+export async function connectNats(target: NatsTarget, signal?: AbortSignal): Promise<NatsConnection> {
+  const sockets = new Set<Socket>()
+  const destroy = (): void => {
+    for (const socket of sockets) socket.destroy()
   }
+  const onSocket = (message: unknown): void => {
+    if (attempt.getStore() !== sockets) return
+    sockets.add((message as { readonly socket: Socket }).socket)
+    if (signal?.aborted) destroy()
+  }
+  subscribe('net.client.socket', onSocket)
+  signal?.addEventListener('abort', destroy)
+  try {
+    return await attempt.run(sockets, () => connect(target.connection))
+  } catch (error) {
+    destroy()
+    throw unavailable(target, error)
+  } finally {
+    signal?.removeEventListener('abort', destroy)
+    unsubscribe('net.client.socket', onSocket)
+  }
+}
+
+/** How long to wait before the next attempt to connect; has chance in it, so that a cluster does not come all at once. */
+export function retryAfterMs(failures: number): number {
+  return Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** failures) * (0.5 + Math.random() / 2)
 }
 
 /** Lets what was published leave first, if the server still listens. */

@@ -19,6 +19,7 @@ import {
   type NatsOptions,
   type NatsTarget,
   natsTarget,
+  retryAfterMs,
   unavailable,
 } from './nats-connect.ts'
 import { NatsReader, type ReaderNews } from './nats-reader.ts'
@@ -26,8 +27,6 @@ import { isRefused, NatsStream } from './nats-stream.ts'
 
 /** Appends and checkpoints whose answer is outstanding. Beyond that they are dropped: callers send again. */
 const WRITES_MAX = 256
-const RETRY_FIRST_MS = 50
-const RETRY_MAX_MS = 2000
 
 /** One connection with everything that lives on it. */
 interface Link {
@@ -172,7 +171,7 @@ export class NatsControl implements Control {
 
   private async reconnect(handler: ControlHandler): Promise<Link | undefined> {
     for (let attempt = 0; ; attempt++) {
-      await this.pause(Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** attempt) * (0.5 + Math.random() / 2))
+      await this.pause(retryAfterMs(attempt))
       if (this.closed) return undefined
       let begun: { link: Link; news: ReaderNews }
       try {

@@ -1,12 +1,14 @@
 /** The log in a real nats-server: crashes, lost and rolled back stores, and the ways in which NATS can be unusable. */
 
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
 import { afterEach, expect, test } from 'vitest'
 import type { Control } from '../../src/control/control.ts'
 import { NatsControl, observeNats } from '../../src/control/nats.ts'
 import { NatsAnnouncements } from '../../src/control/nats-announcements.ts'
-import type { NatsOptions } from '../../src/control/nats-connect.ts'
+import { connectNats, type NatsOptions, natsTarget } from '../../src/control/nats-connect.ts'
 import { findNatsServer, startNatsServer } from '../../src/control/nats-server.ts'
 import { GridError } from '../../src/core/base/errors.ts'
 import { ControlRecorder } from '../support/control-recorder.ts'
@@ -228,6 +230,87 @@ test('no server', async () => {
   await server.stop()
   const error = await refusal(new NatsControl({ servers: server.url, cluster: 'test' }))
   expect(error.message).toContain(`NATS at ${server.url.slice(7)} cannot be reached`)
+})
+
+/** A server that accepts and says nothing, and the sockets that it has taken. */
+async function muteServer(): Promise<{ url: string; sockets: Socket[]; connections: () => Promise<number> }> {
+  const sockets: Socket[] = []
+  const server = createServer((socket) => sockets.push(socket.resume())).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  cleanups.push(async () => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return {
+    url: `nats://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    sockets,
+    connections: () =>
+      new Promise((resolve, reject) => server.getConnections((e, n) => (e ? reject(e) : resolve(n)))),
+  }
+}
+
+test('a server that accepts and says nothing: no socket is left of an attempt', async () => {
+  const { url, sockets, connections } = await muteServer()
+  const target = natsTarget({ servers: url, cluster: 'test' })
+  const hasty = { ...target, connection: { ...target.connection, timeout: 100 } }
+  for (let i = 0; i < 3; i++) {
+    await expect(connectNats(hasty)).rejects.toMatchObject({ code: 'CONTROL_UNAVAILABLE' })
+    const socket = sockets[i]!
+    if (!socket.closed) await once(socket, 'close')
+  }
+  expect(sockets.length).toBe(3)
+  expect(await connections()).toBe(0)
+})
+
+test('announcements that are closed while they connect leave nothing behind', async () => {
+  const { url, sockets, connections } = await muteServer()
+  const announcements = new NatsAnnouncements({ servers: url, cluster: 'test' })
+  const opening = announcements.open(() => {}).catch((error: unknown) => error)
+  while (sockets.length === 0) await new Promise((resolve) => setImmediate(resolve))
+  await announcements.close()
+  expect(await opening).toMatchObject({ code: 'CLOSED' })
+  if (!sockets[0]!.closed) await once(sockets[0]!, 'close')
+  expect(await connections()).toBe(0)
+})
+
+test('announcements are heard again after a server that refused them for a while', async () => {
+  const server = await started({ jetStream: false })
+  const logged: string[] = []
+  let changed = (): void => {}
+  const until = async (holds: () => boolean): Promise<void> => {
+    while (!holds()) {
+      await new Promise<void>((resolve) => {
+        changed = resolve
+      })
+    }
+  }
+  const log = (message: string): void => {
+    logged.push(message)
+    changed()
+  }
+  const announcements = new NatsAnnouncements({ servers: server.url, cluster: 'test', log })
+  cleanups.push(() => announcements.close())
+  const heard: string[] = []
+  await announcements.open((message) => {
+    heard.push(Buffer.from(message).toString())
+    changed()
+  })
+  await server.stop()
+  // The NATS client by itself gives up for good on the second refusal.
+  const port = Number(new URL(server.url).port)
+  const stranger = await startNatsServer({
+    port,
+    storeDir: '/nonexistent',
+    jetStream: false,
+    args: ['--user', 'u', '--pass', 'p'],
+  })
+  await until(() => logged.filter((message) => message.includes('refuses the credentials')).length >= 3)
+  await stranger.stop()
+  await server.restart()
+  const admins = await admin(server)
+  const say = setInterval(() => admins.publish('actorgrid.test.announce', 'back'), 20)
+  await until(() => heard.includes('back'))
+  clearInterval(say)
 })
 
 test('credentials: wrong, missing, right, and in the URL', async () => {
