@@ -4,6 +4,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { NatsAnnouncements } from '../control/nats-announcements.ts'
+import { natsTarget } from '../control/nats-connect.ts'
 import { GridError } from '../core/base/errors.ts'
 import { defaultLimits, type Limits } from '../core/base/limits.ts'
 import { TcpTransport } from '../transport/tcp.ts'
@@ -26,12 +27,13 @@ export async function connect(options: ConnectOptions): Promise<Grid> {
   checkConnectOptions(options)
   const { cluster, nats, members = [], timeoutMs = TIMEOUT_MS, name = '', signal } = options
   if (signal?.aborted) throw abortedBy(signal)
+  if (nats !== undefined) natsTarget({ servers: nats, cluster })
   const limits: Limits = { ...defaultLimits, ...withoutUndefined(options.limits ?? {}) }
   const grid = new Grid(cluster, name, {
     hello: { role: 'client', cluster, id: randomBytes(16).toString('hex') },
     transport: options.transport ?? new TcpTransport({ limits }),
     seeds: members,
-    announcements: nats === undefined ? undefined : new NatsAnnouncements({ servers: nats, cluster }),
+    announcements: nats === undefined ? undefined : () => new NatsAnnouncements({ servers: nats, cluster }),
     nowMs: () => performance.now(),
     wallMs: () => Date.now(),
     limits,

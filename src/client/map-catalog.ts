@@ -161,6 +161,12 @@ export class MapCatalog {
     for (const gate of this.#gates.values()) this.#fail(gate, error)
   }
 
+  /** Gives up every call that waits, but no watch. */
+  endCalls(error: GridError): void {
+    for (const gate of this.#gates.values())
+      for (const call of gate.calls.splice(0)) if (!call.done) this.#handler.giveUp(call, error)
+  }
+
   #fail(gate: MapGate, error: GridError): void {
     for (const call of gate.calls.splice(0)) if (!call.done) this.#handler.giveUp(call, error)
     for (const waiter of gate.waiters.splice(0)) waiter.failed(error)

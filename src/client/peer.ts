@@ -12,6 +12,9 @@ const CHECK_BYTES = 64 * 1024
 const PROBE_MS = 2000
 const DEAD_MS = 4000
 
+/** A connection that lasted so long was not closed for being opened. */
+const LIVED_MS = 1000
+
 /** Stands in a question in place of a call's number. */
 export const NO_CALL = 0
 
@@ -30,6 +33,9 @@ export class Peer {
   /** When connecting may be tried again, and the pause after that. */
   nextAttemptMs = 0
   backoffMs = 0
+  /** When the link was opened, and whether a view that came over it was taken. */
+  openedMs = 0
+  proven = false
   lastError: GridError | undefined
   /** Whether too much is queued for it; calls wait until it has taken some. */
   full = false
@@ -50,13 +56,28 @@ export class Peer {
   opened(link: Link, nowMs: number): void {
     this.link = link
     this.connecting = false
-    this.backoffMs = 0
     this.nextAttemptMs = 0
+    this.openedMs = nowMs
+    this.proven = false
     this.heardMs = nowMs
     this.probedMs = 0
     this.full = false
     this.#unchecked = 0
     this.lastError = undefined
+  }
+
+  /**
+   * The link is gone. One that was closed soon after it was opened counts as a failed attempt, or connecting would go
+   * on without a pause; says how much of a failure it was.
+   */
+  lost(error: GridError, nowMs: number, chance: number): 'lived' | 'proven' | 'failed' {
+    this.link = undefined
+    this.lastError = error
+    const lived = nowMs - this.openedMs >= LIVED_MS
+    if (lived || this.proven) this.backoffMs = 0
+    if (lived) return 'lived'
+    this.failed(error, nowMs, chance)
+    return this.proven ? 'proven' : 'failed'
   }
 
   failed(error: GridError, nowMs: number, chance: number): void {

@@ -2,7 +2,8 @@
  * The members and the connections to them: one for each, opened when somebody needs it, and always at least one.
  *
  * While no member is connected, the roster goes on looking until it is closed: at the addresses of the last view, at
- * those that `connect` was given, and at those that members announce through the control plane when they are asked.
+ * those that `connect` was given, and at those that members announce through the control plane when they are asked. Announcements are listened to only while
+ * it looks: every one of them goes to every listener, and a client that is connected needs none.
  */
 
 import type { Announcements } from '../control/control.ts'
@@ -18,8 +19,16 @@ const ATTEMPT_MS = 2000
 const ANSWER_MS = 300
 const PAUSE_FIRST_MS = 20
 const PAUSE_MAX_MS = 1000
+/** Announcements through which no member was found for so long are opened anew: they may have ended for good. */
+const REOPEN_MS = 30_000
 /** Addresses kept of those that were announced. */
 const FOUND_MAX = 256
+
+interface Ear {
+  readonly announcements: Announcements
+  readonly opened: Promise<void>
+  readonly sinceMs: number
+}
 
 export interface RosterHandler {
   onFrame(peer: Peer, link: Link, bytes: Buffer, start: number, end: number): void
@@ -31,7 +40,8 @@ export interface RosterOptions {
   readonly hello: Hello
   readonly transport: Transport
   readonly seeds: readonly string[]
-  readonly announcements: Announcements | undefined
+  /** Makes a way to hear where members are; used once, and made anew for the next time. */
+  readonly announcements: (() => Announcements) | undefined
   readonly queueBytesMax: number
   readonly nowMs: () => number
 }
@@ -45,7 +55,11 @@ export class Roster {
   #open = 0
   #closed = false
   #seeking: Promise<void> | undefined
-  #announcing: Promise<void> | undefined
+  #ear: Ear | undefined
+  /** Before the next round of attempts; 0 after a connection that has lived. */
+  #pauseMs = 0
+  /** Aborted when the roster is closed. */
+  readonly #end = new AbortController()
   readonly #naps = new Set<() => void>()
 
   constructor(options: RosterOptions, handler: RosterHandler) {
@@ -102,14 +116,14 @@ export class Roster {
 
   /** Resolves when some member is connected. Gives up at `deadlineMs`, or at once where no retry can help. */
   async reach(deadlineMs: number): Promise<void> {
-    const { nowMs, announcements } = this.#options
+    const { nowMs } = this.#options
     const tried = new Map<string, GridError>()
-    let pauseMs = PAUSE_FIRST_MS
+    if (this.#pauseMs > 0) await this.#nap(this.#pauseMs)
     for (;;) {
       if (await this.#tryAll(deadlineMs, tried)) return
-      if (announcements !== undefined) {
+      if (this.#options.announcements !== undefined && !this.#closed) {
         const known = this.#found.size
-        const failure = await this.#ask(announcements, deadlineMs)
+        const failure = await this.#ask(deadlineMs)
         if (failure !== undefined) tried.set('NATS', failure)
         else tried.delete('NATS')
         if (this.#found.size > known) continue
@@ -118,18 +132,36 @@ export class Roster {
       const errors = [...tried.values()]
       const wrong = errors.find(({ code }) => code === 'WRONG_CLUSTER' || code === 'PROTOCOL_VERSION')
       if (wrong !== undefined && Number.isFinite(deadlineMs)) throw wrong
-      if (nowMs() + pauseMs >= deadlineMs) throw unreachable(tried)
-      await this.#nap(pauseMs)
-      pauseMs = Math.min(PAUSE_MAX_MS, pauseMs * 2)
+      this.#slowDown()
+      if (nowMs() + this.#pauseMs >= deadlineMs) throw unreachable(tried)
+      await this.#nap(this.#pauseMs)
     }
   }
 
   async close(): Promise<void> {
     this.#closed = true
+    this.#end.abort()
     for (const wake of this.#naps) wake()
     for (const peer of this.peers.values()) peer.link?.close()
-    await this.#announcing?.catch(() => {})
-    await this.#options.announcements?.close()
+    await this.#unhear()
+  }
+
+  /** The member has shown itself to be one of this cluster. */
+  proven(peer: Peer): void {
+    peer.proven = true
+    void this.#unhear()
+  }
+
+  /** The next round of attempts comes after a longer pause than the last one. */
+  #slowDown(): void {
+    this.#pauseMs = Math.min(PAUSE_MAX_MS, Math.max(PAUSE_FIRST_MS, this.#pauseMs * 2))
+  }
+
+  /** Ends the announcements. One that is still being opened is not waited for; it ends itself. */
+  async #unhear(): Promise<void> {
+    const ear = this.#ear
+    this.#ear = undefined
+    await ear?.announcements.close().catch(() => {})
   }
 
   async #tryAll(deadlineMs: number, tried: Map<string, GridError>): Promise<boolean> {
@@ -155,27 +187,22 @@ export class Roster {
   /** Opens a link, which from then on belongs to whichever member answered. */
   async #attempt(address: string, withinMs: number = ATTEMPT_MS): Promise<Link> {
     const handler = this.#linkHandler()
-    const opening = this.#options.transport.connect(address, this.#options.hello, handler)
-    let timer: NodeJS.Timeout | undefined
-    let late = false
-    const timeout = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        late = true
-        reject(new GridError('UNREACHABLE', `${address}: no connection within ${Math.round(withinMs)} ms`))
-      }, withinMs)
-    })
-    opening.then(
-      (link) => {
-        if (late) link.close()
-      },
-      () => {},
-    )
+    const { transport, hello } = this.#options
+    const attempt = new AbortController()
+    const end = (): void => attempt.abort()
+    const timer = setTimeout(end, withinMs)
+    this.#end.signal.addEventListener('abort', end)
     try {
-      const link = await Promise.race([opening, timeout])
+      const opening = transport.connect(address, hello, handler, attempt.signal)
+      const link = await unlessAborted(opening, attempt.signal, (late) => late.close())
       this.#opened(link, address)
       return link
+    } catch (error) {
+      if (!attempt.signal.aborted) throw error
+      throw new GridError('UNREACHABLE', `${address}: no connection within ${Math.round(withinMs)} ms`)
     } finally {
       clearTimeout(timer)
+      this.#end.signal.removeEventListener('abort', end)
     }
   }
 
@@ -202,8 +229,10 @@ export class Roster {
       onClose: (link, reason) => {
         const peer = this.peers.get(link.peer.id)
         if (peer?.link !== link) return
-        peer.link = undefined
-        peer.lastError = reason ?? new GridError('UNREACHABLE', `${peer.address}: the connection was closed`)
+        const error = reason ?? new GridError('UNREACHABLE', `${peer.address}: the connection was closed`)
+        const outcome = peer.lost(error, this.#options.nowMs(), Math.random())
+        if (outcome !== 'failed') this.#pauseMs = 0
+        if (outcome !== 'lived') this.#slowDown()
         this.#open--
         this.#handler.onLost(peer, link, reason)
         if (this.#open === 0) this.#seek()
@@ -232,20 +261,39 @@ export class Roster {
   }
 
   /** Asks all members where they are, and waits a moment for the first answers. */
-  async #ask(announcements: Announcements, deadlineMs: number): Promise<GridError | undefined> {
+  async #ask(deadlineMs: number): Promise<GridError | undefined> {
+    const { nowMs } = this.#options
+    if (this.#ear !== undefined && nowMs() - this.#ear.sinceMs > REOPEN_MS) await this.#unhear()
+    const ear = this.#listen()
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      const error = new GridError('CONTROL_UNAVAILABLE', 'NATS has not answered in time')
+      const restMs = deadlineMs - nowMs()
+      if (Number.isFinite(restMs)) timer = setTimeout(() => reject(error), Math.max(1, restMs))
+    })
     try {
-      this.#announcing ??= announcements.open((bytes) => this.#heard(bytes))
-      await this.#announcing
+      await unlessAborted(Promise.race([ear.opened, late]), this.#end.signal, () => {})
     } catch (error) {
-      this.#announcing = undefined
+      if (this.#ear === ear) await this.#unhear()
       return error as GridError
+    } finally {
+      clearTimeout(timer)
     }
-    if (this.#closed) return undefined
+    if (this.#closed || this.connected) return undefined
     const w = new ByteWriter(32)
     writeAnnouncement(w, { kind: AnnouncementKind.who, id: '', address: '', info: new Uint8Array(0) })
-    announcements.announce(w.take())
-    await this.#nap(Math.min(ANSWER_MS, Math.max(1, deadlineMs - this.#options.nowMs())))
+    ear.announcements.announce(w.take())
+    await this.#nap(Math.min(ANSWER_MS, Math.max(1, deadlineMs - nowMs())))
     return undefined
+  }
+
+  #listen(): Ear {
+    if (this.#ear !== undefined) return this.#ear
+    const announcements = this.#options.announcements!()
+    const opened = announcements.open((bytes) => this.#heard(bytes))
+    opened.catch(() => {}) // It may be that nobody waits for it any more.
+    this.#ear = { announcements, opened, sinceMs: this.#options.nowMs() }
+    return this.#ear
   }
 
   #heard(bytes: Uint8Array): void {
@@ -260,16 +308,40 @@ export class Roster {
     }
   }
 
+  /** A pause, of which a quarter is left to chance on either side: many clients lose the same member at once. */
   #nap(ms: number): Promise<void> {
+    if (this.#closed) return Promise.resolve()
     return new Promise((resolve) => {
       const wake = (): void => {
         clearTimeout(timer)
         this.#naps.delete(wake)
         resolve()
       }
-      const timer = setTimeout(wake, ms)
+      const timer = setTimeout(wake, ms * (0.75 + Math.random() / 2))
       this.#naps.add(wake)
     })
+  }
+}
+
+/** What `opening` comes to, unless the signal comes first; then `drop` gets what comes after all. */
+async function unlessAborted<T>(
+  opening: Promise<T>,
+  signal: AbortSignal,
+  drop: (late: T) => void,
+): Promise<T> {
+  let onAbort = (): void => {}
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => {
+      reject(new GridError('ABORTED', 'given up', { applied: 'no' }))
+      opening.then(drop, () => {})
+    }
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort)
+  })
+  try {
+    return await Promise.race([opening, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
   }
 }
 

@@ -376,9 +376,10 @@ export class Router implements RosterHandler, CallsHandler {
     if (view.epochs.length === 0) return // The cluster is still forming; another view will come.
     if (before === undefined) this.lanes = view.epochs.map((_, partition) => new Lane(partition, this.limits))
     else if (before.clusterId !== view.clusterId || before.epochs.length !== view.epochs.length)
-      throw new GridError('WRONG_CLUSTER', 'the member belongs to another cluster of the same name')
+      throw this.#foreign(peer)
     const newer = before === undefined || this.#supersedes(peer, view, before)
     peer.boot = view.boot
+    this.roster.proven(peer)
     if (newer) {
       this.view = view
       this.roster.adopt(view.members)
@@ -395,6 +396,21 @@ export class Router implements RosterHandler, CallsHandler {
       this.#route(lane, owner)
     }
     if (newer) this.#handler.onView(view, before)
+  }
+
+  /** The member is of another cluster. Where it is the only one to be found, no call can be answered. */
+  #foreign(peer: Peer): GridError {
+    const text = `${peer.address} belongs to another cluster of the same name`
+    const others = [...this.roster.peers.values()].some(
+      ({ id, link }) => link !== undefined && id !== peer.id,
+    )
+    if (!others) {
+      const because = (call: PendingCall): GridError =>
+        new GridError('WRONG_CLUSTER', text, { applied: call.applied })
+      for (const lane of this.lanes) for (const call of lane.calls()) this.calls.giveUp(call, because(call))
+      this.catalog.endCalls(new GridError('WRONG_CLUSTER', text))
+    }
+    return new GridError('WRONG_CLUSTER', text)
   }
 
   /**
