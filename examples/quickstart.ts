@@ -58,14 +58,15 @@ async function run(
   await statistics.putAll(airports)
 
   const times = { put: new Latencies(), invoke: new Latencies(), query: new Latencies() }
-  const watching = watchRaised(statistics)
+  const { beside, failed } = workBeside()
+  const watching = watchRaised(statistics, beside)
   const progress = new Progress(flights.length)
-  let failover: Failover | undefined
+  let failover: Promise<string> | undefined
   let joined: Promise<string> | undefined
   let querying: Promise<void> | undefined
 
   const startMs = performance.now()
-  await inParallel(flights, IN_FLIGHT, async (flight, number, done) => {
+  const streaming = inParallel(flights, IN_FLIGHT, async (flight, number, done) => {
     await times.put.time(() => stored.put(number, flight))
     if (flight.origin !== undefined) {
       const { origin } = flight
@@ -74,17 +75,23 @@ async function run(
     progress.update(done, `${watching.airports.size} airports raised`)
     if (failover === undefined && done >= flights.length * KILL_AT) {
       const victim = cluster.names[0]!
-      failover = startFailover(cluster, victim, progress)
+      failover = beside(startFailover(cluster, victim, progress))
     }
-    if (joined === undefined && done >= flights.length * JOIN_AT) {
-      joined = cluster.add()
-      void joined.then((name) => progress.say(`${name} has joined`))
-    }
+    if (joined === undefined && done >= flights.length * JOIN_AT)
+      joined = beside(
+        cluster.add().then((name) => {
+          progress.say(`${name} has joined`)
+          return name
+        }),
+      )
     if (querying === undefined)
-      querying = queryOnce(statistics, stored, times.query).finally(() => {
-        querying = undefined
-      })
+      querying = beside(
+        queryOnce(statistics, stored, times.query).finally(() => {
+          querying = undefined
+        }),
+      )
   })
+  await Promise.race([streaming, failed])
   const seconds = (performance.now() - startMs) / 1000
   await querying
   const newcomer = await joined!
@@ -95,7 +102,7 @@ async function run(
   print(`put          ${times.put}`)
   print(`invoke       ${times.invoke}`)
   print(`query        ${times.query}`)
-  print(`failover     ${await failover!.ended}`)
+  print(`failover     ${await failover!}`)
   print(`newcomer     ${newcomer} owns ${owned} partitions`)
   if (owned === 0) print('DIFFERENT    the newcomer has been given nothing')
   return (await compare(stored, statistics, expected, watching)) && owned > 0
@@ -121,12 +128,24 @@ async function inParallel<T>(
   await Promise.all(Array.from({ length: width }, worker))
 }
 
-interface Failover {
-  readonly ended: Promise<string>
+type Beside = <T>(work: Promise<T>) => Promise<T>
+
+/** Keeps an eye on work that goes on beside the stream: `failed` rejects as soon as any of it does. */
+function workBeside(): { readonly beside: Beside; readonly failed: Promise<never> } {
+  let fail: ((reason: unknown) => void) | undefined
+  const failed = new Promise<never>((_, reject) => {
+    fail = reject
+  })
+  failed.catch(() => {}) // whoever awaits it hears of it
+  const beside: Beside = (work) => {
+    work.catch(fail)
+    return work
+  }
+  return { beside, failed }
 }
 
 /** Kills a member, then writes to each partition that it owned and times the first write that is accepted. */
-function startFailover(cluster: ExampleCluster, victim: string, progress: Progress): Failover {
+async function startFailover(cluster: ExampleCluster, victim: string, progress: Progress): Promise<string> {
   const { grid } = cluster
   const probes = grid.map<number, string>('probes')
   const keys = keysOfPartitions(grid, victim)
@@ -137,7 +156,8 @@ function startFailover(cluster: ExampleCluster, victim: string, progress: Progre
     await probes.put(key, victim)
     times.add(performance.now() - killedMs)
   })
-  return { ended: Promise.all(writes).then(() => `of ${victim}, kill to first accepted write: ${times}`) }
+  await Promise.all(writes)
+  return `of ${victim}, kill to first accepted write: ${times}`
 }
 
 /** One key in each partition that the member owns. */
@@ -172,7 +192,7 @@ interface Watching {
 }
 
 /** Follows the continuous query from now on. */
-function watchRaised(statistics: GridMap<string, Airport>): Watching {
+function watchRaised(statistics: GridMap<string, Airport>, beside: Beside): Watching {
   const airports = new Set<string>()
   let check: (() => void) | undefined
   const follow = async (): Promise<void> => {
@@ -192,7 +212,7 @@ function watchRaised(statistics: GridMap<string, Airport>): Watching {
       check?.()
     }
   }
-  const followed = follow()
+  const followed = beside(follow())
   return {
     airports,
     until: (wanted) =>

@@ -5,12 +5,12 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { connect, type Grid, type Processor } from 'actorgrid'
-import { findNatsServer, type NatsServer, startNatsServer, startTestCluster } from 'actorgrid/testing'
+import { findNatsServer, startNatsServer, startTestCluster } from 'actorgrid/testing'
 
 export interface ExampleCluster {
   readonly kind: string
@@ -69,51 +69,49 @@ async function startEmbedded({ members, backups, processors }: ClusterOptions): 
   }
 }
 
-interface MemberProcess {
-  /** The parent, which `actorgrid start` is. */
-  readonly parent: ChildProcess
-  /** Process id of the member itself. */
-  readonly pid: number
-  readonly address: string
-}
-
 /** The line of JSON that `actorgrid start --json` prints. */
 interface ReadyLine {
+  /** Process id of the member itself; `actorgrid start` is its parent. */
   readonly pid: number
-  readonly address: string
 }
 
 async function startProcesses({ members, backups, module }: ClusterOptions): Promise<ExampleCluster> {
   const cli = fileURLToPath(new URL('./cli/main.js', import.meta.resolve('actorgrid')))
   const storeDir = await mkdtemp(join(tmpdir(), 'actorgrid-quickstart-'))
-  const nats: NatsServer = await startNatsServer({ storeDir })
-  const alive = new Map<string, MemberProcess>()
-  let started = 0
-  const start = async (): Promise<string> => {
-    const name = `member-${++started}`
-    const args = ['start', '--json', '--name', name, '--nats', nats.url, '--cluster', 'quickstart']
-    args.push('--listen', '127.0.0.1:0', '--backups', String(backups), '--expect-members', String(members))
-    args.push(
-      '--found-after-ms',
-      '0',
-      '--modules',
-      fileURLToPath(module),
-      '--log-level',
-      process.env.ACTORGRID_LOG_LEVEL ?? 'error',
-    )
-    const parent = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
-    const { pid, address } = await readyLine(parent, name)
-    alive.set(name, { parent, pid, address })
-    return name
-  }
-  const close = async (): Promise<void> => {
-    await Promise.all([...alive.values()].map(end))
-    await nats.stop()
+  const starting = startNatsServer({ storeDir })
+  const parents: ChildProcess[] = []
+  /** Process ids of the members, by name. */
+  const alive = new Map<string, number>()
+  let grid: Grid | undefined
+  const close = once(async () => {
+    await grid?.close()
+    await Promise.all(parents.map(end))
+    const nats = await starting.catch(() => undefined)
+    await nats?.stop()
     await rm(storeDir, { recursive: true, force: true })
+  })
+  closeAtSignal(close)
+  const start = async (): Promise<string> => {
+    const { url } = await starting
+    const name = `member-${parents.length + 1}`
+    const args = ['start', '--json', '--name', name, '--nats', url, '--cluster', 'quickstart']
+    args.push('--listen', '127.0.0.1:0', '--backups', String(backups), '--expect-members', String(members))
+    args.push('--found-after-ms', '0', '--modules', fileURLToPath(module))
+    args.push('--log-level', process.env.ACTORGRID_LOG_LEVEL ?? 'error')
+    // A process group of its own: a terminal's Ctrl-C is for this process, which then ends its members in order.
+    const parent = spawn(process.execPath, [cli, ...args], {
+      detached: true,
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    })
+    parents.push(parent)
+    const { pid } = await readyLine(parent, name)
+    alive.set(name, pid)
+    return name
   }
   try {
     await Promise.all(Array.from({ length: members }, start))
-    const grid = await connect({ nats: nats.url, cluster: 'quickstart' })
+    const { url } = await starting
+    grid = await connect({ nats: url, cluster: 'quickstart' })
     return {
       kind: `nats-server and ${members} member processes`,
       grid,
@@ -121,19 +119,36 @@ async function startProcesses({ members, backups, module }: ClusterOptions): Pro
         return [...alive.keys()]
       },
       kill(name) {
-        process.kill(alive.get(name)!.pid, 'SIGKILL')
+        process.kill(alive.get(name)!, 'SIGKILL')
         alive.delete(name)
         return performance.now()
       },
       add: start,
-      async close() {
-        await grid.close()
-        await close()
-      },
+      close,
     }
   } catch (error) {
     await close()
     throw error
+  }
+}
+
+/** A closed terminal sends SIGHUP. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/** From now on these signals close the cluster first, then end the process with the exit code that shells expect. */
+function closeAtSignal(close: () => Promise<void>): void {
+  const onSignal = (signal: NodeJS.Signals): void => {
+    void close().finally(() => process.exit(128 + constants.signals[signal]))
+  }
+  for (const signal of SIGNALS) process.on(signal, onSignal)
+}
+
+/** The first call does the work; whoever else calls waits for the same end. */
+function once(work: () => Promise<void>): () => Promise<void> {
+  let ended: Promise<void> | undefined
+  return () => {
+    ended ??= work()
+    return ended
   }
 }
 
@@ -145,7 +160,7 @@ function readyLine(parent: ChildProcess, name: string): Promise<ReadyLine> {
 }
 
 /** Ends a member process without ceremony: the first signal asks it to leave, the second kills it, the third hurries. */
-function end({ parent }: MemberProcess): Promise<void> {
+function end(parent: ChildProcess): Promise<void> {
   return new Promise((resolve) => {
     if (parent.exitCode !== null || parent.signalCode !== null) return resolve()
     const timer = setInterval(() => parent.kill('SIGTERM'), 50)

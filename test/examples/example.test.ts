@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { beforeAll, expect, test } from 'vitest'
 import { startNatsServer } from '../../src/control/nats-server.ts'
 import { build, launch, start } from '../support/cli.ts'
+import { Trace } from '../support/trace.ts'
 
 beforeAll(build, 300_000)
 
@@ -30,6 +31,41 @@ test('embedded', async () => {
     stdout: '72.96000000000001\n',
   })
 }, 60_000)
+
+test('quickstart: a signal closes the cluster and leaves nothing behind', async () => {
+  const trace = new Trace()
+  const quickstart = launch(example('quickstart'), [], trace.env)
+  await quickstart.line(/^cluster /)
+  quickstart.process.kill('SIGTERM')
+  expect(await quickstart.finished).toMatchObject({ code: 143, stderr: expect.not.stringMatching(/Error/) })
+  expect(trace.left()).toEqual([])
+}, 120_000)
+
+test('quickstart: what fails beside the stream ends it, and the cluster is closed', async () => {
+  const trace = new Trace()
+  const quickstart = launch(example('quickstart'), [], trace.env)
+  const killed = new Promise<void>((resolve) => {
+    quickstart.process.stderr!.on('data', (text) => String(text).includes('has been killed') && resolve())
+  })
+  await Promise.race([killed, quickstart.finished])
+  process.kill(trace.natsPid, 'SIGKILL') // now nobody takes over, or at least nobody can join
+  const { code, stderr } = await quickstart.finished
+  expect(stderr).toMatch(/^(GridError: |Error: member-4 )/m)
+  expect(code).toBe(1)
+  expect(trace.left()).toEqual([])
+}, 240_000)
+
+test('tour, as README.md has it: on the cluster of `actorgrid dev`', async () => {
+  const dev = start('dev', '--modules', example('smooth'))
+  await dev.line(/^stop /)
+  const url = /nats:\S+/.exec(await dev.line(/^nats /))![0]
+  // Where 4222 was free the tour needs nothing; else what dev says.
+  const env = url.endsWith(':4222') ? {} : { ACTORGRID_NATS: url }
+  const { code, stderr } = await launch(example('tour'), [], env).finished
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  dev.process.kill('SIGINT')
+  await dev.finished
+}, 120_000)
 
 test('tour, on a member that has loaded its processor', async () => {
   const nats = await startNatsServer({ storeDir: mkdtempSync(join(tmpdir(), 'actorgrid-tour-')) })
