@@ -1,7 +1,8 @@
 /**
  * Many calls, one a key, with the outcome of each.
  *
- * All that fit are made in one go, so each member gets them in one frame; the rest follow as answers come. There is
+ * All that fit are made in one go, so each member gets them in one frame; the rest follow as answers come, by count and
+ * by bytes, so that a bulk operation never makes itself be refused. There is
  * no transaction: when some fail, the others have taken effect, and the error says which.
  */
 
@@ -28,8 +29,12 @@ export class PartialError extends GridError {
   }
 }
 
+/** Stands in the outcomes, in the order of the items, until the call has ended. */
+const PENDING: Outcome<never> = { ok: false, error: new GridError('INTERNAL', 'the call has not ended') }
+
 /**
- * Makes a call for each item, which stands under `key` in the outcomes.
+ * Makes a call for each item, which stands under `key` in the outcomes, in the order of the items. While `isCrowded`
+ * none is made, unless none is under way.
  *
  * @throws PartialError where one failed
  */
@@ -37,6 +42,7 @@ export async function callEach<T, R>(
   items: Iterable<T> | AsyncIterable<T>,
   keyOf: (item: T) => unknown,
   call: (item: T) => Promise<R>,
+  isCrowded: () => boolean,
 ): Promise<Map<unknown, Outcome<R>>> {
   const outcomes = new Map<unknown, Outcome<R>>()
   let inFlight = 0
@@ -49,6 +55,7 @@ export async function callEach<T, R>(
   }
   const make = (item: T): void => {
     const key = keyOf(item)
+    outcomes.set(key, PENDING)
     inFlight++
     call(item).then(
       (value) => {
@@ -63,23 +70,24 @@ export async function callEach<T, R>(
       },
     )
   }
-  const until = async (most: number): Promise<void> => {
-    while (inFlight > most)
+  const isFull = (): boolean => inFlight >= IN_FLIGHT_MAX || (inFlight > 0 && isCrowded())
+  const whilst = async (condition: () => boolean): Promise<void> => {
+    while (condition())
       await new Promise<void>((resolve) => {
         resume = resolve
       })
   }
   if (Symbol.iterator in items)
     for (const item of items) {
+      if (isFull()) await whilst(isFull)
       make(item)
-      if (inFlight >= IN_FLIGHT_MAX) await until(IN_FLIGHT_MAX - 1)
     }
   else
     for await (const item of items) {
+      if (isFull()) await whilst(isFull)
       make(item)
-      if (inFlight >= IN_FLIGHT_MAX) await until(IN_FLIGHT_MAX - 1)
     }
-  await until(0)
+  await whilst(() => inFlight > 0)
   if (first !== undefined) throw partial(first, failures, outcomes)
   return outcomes
 }

@@ -95,6 +95,11 @@ export class Calls {
     this.#handler = handler
   }
 
+  /** Whether so many bytes await their answers that whoever can wait should: half of what may. */
+  get isCrowded(): boolean {
+    return this.#pendingBytes > 2 * this.limits.outputBytesMax
+  }
+
   /** Calls that have not been answered. */
   get pending(): number {
     return this.#pending

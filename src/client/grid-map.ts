@@ -83,6 +83,7 @@ export class GridMap<K extends Key = string, V = unknown> {
   readonly name: string
   readonly #router: Router
   readonly #gate: MapGate
+  readonly #isCrowded = (): boolean => this.#router.calls.isCrowded
 
   /** Maps come from `grid.map(name)`. */
   constructor(name: string, router: Router, gate: MapGate) {
@@ -252,7 +253,7 @@ export class GridMap<K extends Key = string, V = unknown> {
     const invocation: Invocation = { name: nameOf(processor), where: this.#filter(where) }
     const run = (key: K): Promise<unknown> =>
       this.#call(Operation.invoke, key, writeInvoke, invocation, argument, toMatch, call, CALL_OPTIONS)
-    const outcomes = await callEach(this.keys(options), (key) => key, run)
+    const outcomes = await callEach(this.keys(options), (key) => key, run, this.#isCrowded)
     const results = new Map<K, unknown>()
     for (const [key, outcome] of outcomes) {
       const match = outcome.ok ? (outcome.value as { readonly result: unknown } | undefined) : undefined
@@ -261,12 +262,13 @@ export class GridMap<K extends Key = string, V = unknown> {
     return results
   }
 
-  /** The values of `keys`; keys without an entry are left out. @throws PartialError */
+  /** The values of `keys`, in their order; keys without an entry are left out. @throws PartialError */
   async getAll(keys: Iterable<K>, options?: ReadOptions): Promise<Map<K, V>> {
     const outcomes = await callEach(
       keys,
       (key) => key,
       (key) => this.get(key, options),
+      this.#isCrowded,
     )
     const values = new Map<K, V>()
     for (const [key, outcome] of outcomes)
@@ -280,6 +282,7 @@ export class GridMap<K extends Key = string, V = unknown> {
       entries,
       ([key]) => key,
       ([key, value]) => this.put(key, value, options),
+      this.#isCrowded,
     )
   }
 
@@ -292,6 +295,7 @@ export class GridMap<K extends Key = string, V = unknown> {
       async (key) => {
         if (await this.remove(key, options)) removed++
       },
+      this.#isCrowded,
     )
     return removed
   }

@@ -173,6 +173,16 @@ describe('processors', () => {
 })
 
 describe('many keys', () => {
+  test('getAll keeps the order of the keys, whichever is answered first', async () => {
+    const map = grid.map<string, number>('m')
+    const keys = [0, 1, 2, 3].map((p) => cluster.keyIn(p))
+    await map.putAll(keys.map((key, n) => [key, n]))
+    let refusals = 2
+    cluster.intercept = ({ partition }) =>
+      partition === 0 && refusals-- > 0 ? new GridError('NOT_READY', 'wait') : undefined
+    expect([...(await map.getAll(keys))]).toEqual(keys.map((key, n) => [key, n]))
+  })
+
   test('putAll, getAll, removeAll, size, clear', async () => {
     const map = grid.map<string, number>('many')
     await map.putAll(Array.from({ length: 100 }, (_, n) => [`k${n}`, n] as const))

@@ -522,6 +522,15 @@ test('more calls than may wait for a map to be opened are refused and leave noth
   expect(codes.filter((code) => code === 'CLOSED').length).toBe(16_384)
 })
 
+test('a bulk operation waits where a single call would be refused', async () => {
+  const small = await open({ outputBytesMax: 100_000 })
+  const bytes = small.map<string, Uint8Array>('m')
+  const entries = Array.from({ length: 300 }, (_, n) => [`k${n}`, new Uint8Array(10_000)] as const)
+  await bytes.putAll(entries)
+  expect(await bytes.size()).toBe(304)
+  await small.close()
+})
+
 test('bytes that await their answers are bounded', async () => {
   const small = await open({ outputBytesMax: 100_000 })
   const bytes = small.map<string, Uint8Array>('m')
