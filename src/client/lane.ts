@@ -18,6 +18,7 @@ import type { PendingCall } from './pending-call.ts'
 
 /** The last number that the wire can carry. */
 const NUMBER_MAX = 0xffff_ffff
+const NO_BYTES = Buffer.alloc(0)
 
 export class Lane {
   readonly partition: number
@@ -53,6 +54,8 @@ export class Lane {
   #ring: (PendingCall | undefined)[] = new Array(4).fill(undefined)
   #queue: PendingCall[] = []
   #queueHead = 0
+  /** Calls in the queue that are settled. */
+  #settled = 0
 
   constructor(partition: number, limits: Pick<Limits, 'callsPerPartitionMax' | 'waitingCallsMax'>) {
     this.partition = partition
@@ -62,12 +65,12 @@ export class Lane {
 
   /** Calls that have no number yet. */
   get queued(): number {
-    return this.#queue.length - this.#queueHead
+    return this.#queue.length - this.#queueHead - this.#settled
   }
 
   /** Whether there is something to send. */
   get hungry(): boolean {
-    return this.waiting > 0 || this.#queueHead < this.#queue.length
+    return this.waiting > 0 || this.queued > 0
   }
 
   get open(): boolean {
@@ -107,6 +110,7 @@ export class Lane {
   enqueue(call: PendingCall): void {
     if (this.queued === 0 && this.open) this.admit(call)
     else {
+      call.queued = true
       this.#queue.push(call)
       if (call.deadlineMs < this.nextDeadlineMs) this.nextDeadlineMs = call.deadlineMs
     }
@@ -119,13 +123,33 @@ export class Lane {
 
   /** The call is answered or given up. */
   remove(call: PendingCall): void {
-    if (call.number === 0) return // In the queue; it is passed over when its turn comes.
+    if (call.number === 0) {
+      this.#leaveQueue(call)
+      return
+    }
     const ring = this.#ring
     const mask = ring.length - 1
     assert(ring[call.number & mask] === call, 'a call stands at its number')
     ring[call.number & mask] = undefined
     if (call.link === undefined) this.waiting--
     while (this.ackUpTo + 1 < this.next && ring[(this.ackUpTo + 1) & mask] === undefined) this.ackUpTo++
+  }
+
+  /**
+   * A call that has not had its turn will not have one. It lets go of its bytes at once, and the queue of such calls
+   * when they are half of it: while nobody owns the partition, no turn comes in which they would be passed over.
+   */
+  #leaveQueue(call: PendingCall): void {
+    call.bytes = NO_BYTES
+    if (!call.queued) return // It was at its map's gate.
+    const { length } = this.#queue
+    this.#settled++
+    if (this.#settled * 2 < length - this.#queueHead) return
+    const left: PendingCall[] = []
+    for (let i = this.#queueHead; i < length; i++) if (!this.#queue[i]!.done) left.push(this.#queue[i]!)
+    this.#queue = left
+    this.#queueHead = 0
+    this.#settled = 0
   }
 
   /** The owner has refused this attempt; the call waits for its next one. */
@@ -216,6 +240,7 @@ export class Lane {
         this.#queueHead = 0
       }
       if (!call.done) return call
+      this.#settled--
     }
     this.#queue = []
     this.#queueHead = 0

@@ -46,6 +46,8 @@ export class PendingCall {
   /** Whether an attempt was lost on the way, so that it may have taken effect. */
   doubtful = false
   done = false
+  /** Whether it has stood in its lane's queue. */
+  queued = false
 
   /** The newest place in the partition's history that the client had seen when the call was made. */
   floorEra: number

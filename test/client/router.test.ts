@@ -3,6 +3,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { connect } from '../../src/client/connect.ts'
 import type { Grid } from '../../src/client/grid.ts'
 import type { GridMap } from '../../src/client/grid-map.ts'
+import { Lane } from '../../src/client/lane.ts'
+import { PendingCall } from '../../src/client/pending-call.ts'
 import { GridError } from '../../src/core/base/errors.ts'
 import { defaultLimits, SESSION_IDLE_MS, TIMEOUT_MAX_MS } from '../../src/core/base/limits.ts'
 import { randomInt, seededRandom } from '../../src/core/base/random.ts'
@@ -402,6 +404,51 @@ describe('the window', () => {
 })
 
 describe('giving up', () => {
+  test('calls that were given up in the queue leave their room and their bytes', async () => {
+    const small = await open({ callsPerPartitionMax: 4, waitingCallsMax: 16 })
+    const narrow = small.map<string, number>('m')
+    const key = cluster.keyIn(0)
+    await narrow.get(key)
+    cluster.intercept = () => 'drop'
+    const filling = Promise.allSettled(Array.from({ length: 4 }, () => narrow.get(key)))
+    for (let round = 0; round < 3; round++) {
+      const late = await Promise.allSettled(
+        Array.from({ length: 16 }, () => narrow.get(key, { timeoutMs: 60 })),
+      )
+      for (const outcome of late) expect(outcome).toMatchObject({ reason: { code: 'TIMEOUT' } })
+    }
+    await small.close()
+    await filling
+  })
+
+  test('calls between those that were given up keep their order', () => {
+    const lane = new Lane(0, { callsPerPartitionMax: 1, waitingCallsMax: 100 })
+    const make = (): PendingCall =>
+      new PendingCall(0, Operation.get, () => 0, 'k', 1, 1, Buffer.alloc(64), 0, 64, lane)
+    const calls = Array.from({ length: 41 }, make)
+    for (const call of calls) lane.enqueue(call)
+    expect(lane.queued).toBe(40)
+    const kept = calls.filter((call, n) => {
+      if (n === 0 || n % 4 === 1) return n > 0
+      call.done = true
+      lane.remove(call)
+      return false
+    })
+    expect(lane.queued).toBe(10)
+    expect(calls.filter(({ bytes }) => bytes.length > 0).length).toBe(11)
+    expect(lane.calls()).toEqual([calls[0], ...kept])
+    const atGate = make()
+    atGate.done = true
+    lane.remove(atGate)
+    expect(lane.queued).toBe(10)
+    for (const call of kept) {
+      call.done = true
+      lane.remove(call)
+    }
+    expect(lane.queued).toBe(0)
+    expect(lane.hungry).toBe(true) // The one that has a number.
+  })
+
   test('a deadline: unknown for a write that was sent, no for a read', async () => {
     cluster.intercept = () => 'drop'
     const key = cluster.keyIn(0)
