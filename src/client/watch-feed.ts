@@ -7,7 +7,8 @@
  *
  * With a filter the feed remembers the keys that the watcher holds, by their bytes: a member that has just become
  * the owner cannot know whether a key matched before, so it may tell too much, and only what concerns a held key is
- * passed on. (Hashes would not do: among 10,000 keys of one partition of 271 three pairs collide.)
+ * passed on. (Hashes would not do: among 10,000 keys of one partition of 271 three pairs collide.) Past a bound it
+ * forgets them all: the watcher may then be told that keys leave which it does not hold.
  */
 
 import { asBuffer } from '../core/base/bytes.ts'
@@ -46,12 +47,21 @@ export class Feed {
   readonly #held: Map<string, number> | undefined
   /** Whether everything that the watcher holds is known. */
   #heldComplete: boolean
+  readonly #heldMax: number
 
-  constructor(partition: number, fromScratch: boolean, filtered: boolean, heldComplete: boolean) {
+  /** `heldMax`: see `watchKeysMax` among the limits. */
+  constructor(
+    partition: number,
+    fromScratch: boolean,
+    filtered: boolean,
+    heldComplete: boolean,
+    heldMax: number,
+  ) {
     this.partition = partition
     this.fromScratch = fromScratch
     this.#held = filtered ? new Map() : undefined
     this.#heldComplete = heldComplete
+    this.#heldMax = heldMax
   }
 
   /** Goes on where another watch was. */
@@ -95,6 +105,7 @@ export class Feed {
       case EventKind.clear:
         if (!this.#isNew(seq)) return false
         this.#held?.clear()
+        this.#heldComplete = true // Nothing is held.
         return true
       case EventKind.reset:
         this.reset()
@@ -113,7 +124,12 @@ export class Feed {
   }
 
   #hold(key: Uint8Array): void {
-    this.#held?.set(latin1(key), hashBytes(key, 0, key.length))
+    // What is not complete tells nothing.
+    if (this.#held === undefined || !this.#heldComplete) return
+    this.#held.set(latin1(key), hashBytes(key, 0, key.length))
+    if (this.#held.size <= this.#heldMax) return
+    this.#held.clear()
+    this.#heldComplete = false
   }
 
   /** Whether the watcher has, or may have, this key; from now on it has not. */

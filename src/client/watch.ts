@@ -226,7 +226,13 @@ class WatchStream implements EventSink, MapWaiter, ChangeSource {
     }
     this.#firstWatch = this.#router.subscribe(this)
     for (let partition = 0; partition < count; partition++) {
-      const feed = new Feed(partition, from !== undefined || initial, filtered, from === undefined)
+      const feed = new Feed(
+        partition,
+        from !== undefined || initial,
+        filtered,
+        from === undefined,
+        this.#router.limits.watchKeysMax,
+      )
       this.#feeds.push(feed)
       if (from === undefined) continue
       if (from.seqs[partition]! >= 0) {

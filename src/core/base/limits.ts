@@ -35,7 +35,7 @@ export interface Limits {
   readonly sessionsMax: number
   /** Bytes of answers that one partition keeps for clients that have not acknowledged them. */
   readonly sessionBytesMax: number
-  /** Keys that the owner remembers for one filtered watcher of a partition; past it, it may tell of too many leaves. */
+  /** Keys that owner and client each remember for one filtered watch of a partition; past it, too many leaves are told. */
   readonly watchKeysMax: number
   /** Maps in one cluster. */
   readonly mapsMax: number
