@@ -23,6 +23,7 @@ import { emptyView, foldEntries, type View } from '../membership/view.ts'
 import type { Now } from '../partition/context.ts'
 import { AnnouncementKind, readAnnouncement, writeAnnouncement } from '../wire/message.ts'
 import { decodeValue, encodeValue } from '../wire/value.ts'
+import { LogMemory, numbered } from './log-memory.ts'
 import type { Effects, Settings } from './settings.ts'
 
 /** What has not shown in the log for so long is asked for again. */
@@ -77,6 +78,10 @@ export class ConfigLog {
   readonly #asked = new Map<string, number>()
   #outgoing: Item[] = []
   readonly announced = new Map<MemberId, Announced>()
+  /** What a log that has lost its end is to be told. */
+  readonly memory = new LogMemory()
+  /** The partitions as they were founded, where this member read of it; taken once. */
+  #founding: readonly PartitionConfig[] = []
   #announcedMonoMs = Number.NEGATIVE_INFINITY
   /** What this member says of itself. */
   info: MemberInfo
@@ -127,7 +132,7 @@ export class ConfigLog {
     now: Now,
   ): boolean {
     if (this.#unreadable) return false
-    this.#folding = foldEntries(this.#folding, entries, this.#settings.hashSecret)
+    this.#fold(entries)
     if (caughtUp && !this.ready) {
       this.ready = true
       this.#readyMonoMs = now.monoMs
@@ -140,6 +145,12 @@ export class ConfigLog {
       this.#effects.note({ kind: 'wrong-cluster', detail })
       return false
     }
+    if (!this.memory.take(this.#folding)) {
+      this.conflicted = true
+      const detail = 'the log gives numbers of maps to other maps than this member knows under them'
+      this.#effects.note({ kind: 'map-conflict', detail })
+      return false
+    }
     if (!this.founded && this.#folding.clusterId !== '') {
       this.#effects.note({ kind: 'founded', detail: this.#folding.clusterId })
     }
@@ -150,6 +161,24 @@ export class ConfigLog {
       if (this.view.boot.frozen) this.#effects.note({ kind: 'boot', detail: this.view.boot.evidence })
     }
     return true
+  }
+
+  /** Up to the founding one by one: who is named in it begins there, however much later it reads of it. */
+  #fold(entries: readonly { readonly seq: number; readonly bytes: Uint8Array }[]): void {
+    let rest = entries
+    while (this.#folding.clusterId === '' && rest.length > 0) {
+      this.#folding = foldEntries(this.#folding, rest.slice(0, 1), this.#settings.hashSecret)
+      this.#founding = this.#folding.configs
+      rest = rest.slice(1)
+    }
+    this.#folding = foldEntries(this.#folding, rest, this.#settings.hashSecret)
+  }
+
+  /** The partitions as they were founded; once. */
+  takeFounding(): readonly PartitionConfig[] {
+    const founding = this.#founding
+    this.#founding = []
+    return founding
   }
 
   down(reason: string): void {
@@ -178,18 +207,20 @@ export class ConfigLog {
 
   /** Sends what has been asked for, in as few messages as there can be: the end of a turn. */
   flush(now: Now, unresolved: (partition: number) => PartitionConfig | undefined): void {
-    if (this.#proposals.size > 0 && this.#mayChange()) this.#flushProposals(now, unresolved)
+    if (this.#proposals.size > 0 && this.mayChange) this.#flushProposals(now, unresolved)
     if (this.#outgoing.length === 0) return
     const { clusterId, boot } = this.view
     for (let i = 0; i < this.#outgoing.length; i += ITEMS_MAX) {
-      const items = this.#outgoing.slice(i, i + ITEMS_MAX)
+      const items = numbered(this.#outgoing.slice(i, i + ITEMS_MAX), this.view.maps.length, this.mayChange)
+      if (items.length === 0) continue
       const id = this.#settings.newId()
       this.#append({ v: 1, cluster: clusterId, by: this.info.id, boot: boot.id, id, items })
     }
     this.#outgoing = []
   }
 
-  #mayChange(): boolean {
+  /** Whether changes may be put to the log: it is read, its boot is recorded, and it knows all that this member does. */
+  get mayChange(): boolean {
     const { boot } = this.view
     return (
       this.ready &&
@@ -234,6 +265,7 @@ export class ConfigLog {
       this.#checkBoot(now)
       this.#heal(now)
       this.#join(now)
+      this.#recall(now)
       this.#checkpoint()
     }
   }
@@ -321,6 +353,11 @@ export class ConfigLog {
       if (!view.boot.frozen && now.monoMs - this.#levelMonoMs < HEAL_AFTER_MS) continue
       this.ask(`heal ${current.partition}`, { kind: 'heal', state: mine, onto: current.id }, now)
     }
+    for (const { id, name, config } of this.memory.maps.slice(view.maps.length)) {
+      healed = false
+      if (!view.boot.frozen && now.monoMs - this.#levelMonoMs < HEAL_AFTER_MS) continue
+      this.ask(`heal map ${id}`, { kind: 'map', name, config, id, healed: true }, now)
+    }
     if (healed) this.#levelMonoMs = now.monoMs
     if (!healed || this.#reportedBoot === view.boot.id) return
     const { boot } = view
@@ -344,6 +381,14 @@ export class ConfigLog {
     this.ask('join', { kind: 'member', info }, now)
   }
 
+  /** Tells a log that has lost its end who those are that it names, and who of them has died. */
+  #recall(now: Now): void {
+    for (const item of this.memory.corrections(this.view, this.info.id)) {
+      if (item.kind === 'member') this.ask(`recall ${item.info.id}`, item, now)
+      else if (item.kind === 'remove') this.ask(`dead ${item.member}`, item, now)
+    }
+  }
+
   #checkpoint(): void {
     const { view, info } = this
     if (view.version - this.#checkpointSeq < CHECKPOINT_ENTRIES) return
@@ -357,9 +402,9 @@ export class ConfigLog {
   announcement(bytes: Uint8Array, now: Now): void {
     const { kind, id, info } = readAnnouncement(new ByteReader(bytes))
     if (kind === AnnouncementKind.who) this.#say(AnnouncementKind.member)
-    if (kind === AnnouncementKind.death && (this.view.members.has(id) || this.view.silent.has(id))) {
-      const secret = Buffer.from(info).toString('utf8')
-      this.ask(`dead ${id}`, { kind: 'remove', member: id, proof: 'certificate', secret }, now)
+    if (kind === AnnouncementKind.death) {
+      this.memory.died(id, Buffer.from(info).toString('utf8'))
+      this.#recall(now)
     }
     if (kind !== AnnouncementKind.member) return
     const fields = fieldsOf(decodeValue(info, 0, info.length, defaultLimits))
@@ -368,6 +413,15 @@ export class ConfigLog {
     if (this.announced.size >= ANNOUNCED_MAX) this.#forgetSilent(now)
     if (this.announced.size >= ANNOUNCED_MAX && !this.announced.has(member.id)) return
     this.announced.set(member.id, { info: member, clusterId, heardMonoMs: now.monoMs })
+  }
+
+  /** Whether somebody who could take over from this member has been heard of lately, whatever the roster says. */
+  hearsOthers(now: Now): boolean {
+    for (const [id, { info, clusterId, heardMonoMs }] of this.announced) {
+      if (id === this.info.id || info.state !== 'active' || clusterId !== this.view.clusterId) continue
+      if (now.monoMs - heardMonoMs < this.#settings.silentRemoveMs && !this.memory.hasDied(id)) return true
+    }
+    return false
   }
 
   #forgetSilent(now: Now): void {

@@ -115,7 +115,10 @@ export class Engine {
     for (let id = this.partitions.length; id < view.partitionCount; id++) {
       this.partitions.push(new Partition(id, this.#context))
     }
-    for (const config of view.configs) this.partitions[config.partition]!.adopt(config, now)
+    // A replica of the founding begins empty, though others may have gone on since: it has missed no write, for
+    // none was confirmed without it.
+    for (const config of [...this.log.takeFounding(), ...view.configs])
+      this.partitions[config.partition]!.adopt(config, now)
     this.#dialMembers(view)
     this.#steward.viewed(now)
     this.clients.viewed()
@@ -365,8 +368,11 @@ export class Engine {
     // The silent may be back and take what this member holds; the last one has nobody to wait for.
     const others =
       view.silent.size > 0 ||
+      this.log.hearsOthers(now) ||
       [...view.members.values()].some((member) => member.id !== id && member.state !== 'leaving')
-    if (view.members.get(id)?.state === 'leaving' && (!view.named.has(id) || !others)) {
+    // A log that has lost its end may have forgotten who counts on this member.
+    const free = (!view.named.has(id) || !others) && this.log.mayChange
+    if (view.members.get(id)?.state === 'leaving' && free) {
       // Having left counts as proof of death: from here on nothing is answered any more.
       for (const { owner } of this.partitions) owner?.stop()
       this.log.ask('left', { kind: 'remove', member: id, proof: 'left' }, now)
@@ -400,12 +406,13 @@ export class Engine {
       },
       limits: settings.limits,
       timing: settings.timing,
+      chunkBytes: settings.chunkBytes,
       random: settings.random,
       pool: this.pool,
       history: this.history,
       processors: settings.processors,
       newId: settings.newId,
-      mapConfig: (map: number): MapConfig | undefined => log.view.maps[map - 1]?.config,
+      mapConfig: (map: number): MapConfig | undefined => log.memory.maps[map - 1]?.config,
       peer: (id: MemberId) => peers.get(id),
       propose: (next: PartitionConfig) => log.propose(next),
       flushLater: (partition: number) => void flushing.add(partition),

@@ -36,6 +36,8 @@ export interface Settings {
   readonly rollCallMinMs: number
   /** State transfers that this member has under way as an owner, at most. */
   readonly transfersMax: number
+  /** Bytes of a state transfer that are sent at a time. Default 64 KiB. */
+  readonly chunkBytes?: number | undefined
   readonly memoryBytesMax: number
   readonly historyBytes: number
   readonly limits: Limits
@@ -74,6 +76,7 @@ export interface ClusterEvent {
     | 'roster'
     | 'control-down'
     | 'wrong-cluster'
+    | 'map-conflict'
     | 'work-failed'
   readonly detail: string
 }

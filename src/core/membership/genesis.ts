@@ -78,7 +78,7 @@ export function genesisAnew({ view, configs, evidence, by, newId }: Refounding):
   const items: Item[] = [
     { kind: 'genesis', clusterId, partitionCount, backups, minInSync, gen: view.gen + 1, configs, evidence },
     ...[...view.members.values()].map((info): Item => ({ kind: 'member', info })),
-    ...view.maps.map(({ name, config }): Item => ({ kind: 'map', name, config })),
+    ...view.maps.map(({ id, name, config }): Item => ({ kind: 'map', name, config, id, healed: true })),
     ...(target ? [{ kind: 'target' as const, ...target }] : []),
     { kind: 'boot', id: newId(), prev: boot, evidence },
   ]

@@ -71,8 +71,17 @@ export type Item =
       readonly proof: RemovalProof
       readonly secret?: string | undefined
     }
-  /** Defines a map. The first of a name wins. */
-  | { readonly kind: 'map'; readonly name: string; readonly config: MapConfig }
+  /**
+   * Defines a map. The first of a name wins. `id` is the number that it is to have: nothing else comes of it, for data is
+   * stored under it. `healed`: the log has shown it before, and may be told so while it is frozen.
+   */
+  | {
+      readonly kind: 'map'
+      readonly name: string
+      readonly config: MapConfig
+      readonly id?: number | undefined
+      readonly healed?: boolean | undefined
+    }
   /** The table to work towards, for the roster of this digest. */
   | { readonly kind: 'target'; readonly roster: string; readonly table: Table }
   /** The end of the log may have been lost: freezes configs until the roster has healed it. */
@@ -146,7 +155,13 @@ function writeItem(item: Item): unknown {
         ...(item.secret === undefined ? {} : { secret: item.secret }),
       }
     case 'map':
-      return { kind: item.kind, name: item.name, config: writeMapConfig(item.config) }
+      return {
+        kind: item.kind,
+        name: item.name,
+        config: writeMapConfig(item.config),
+        ...(item.id === undefined ? {} : { id: item.id }),
+        ...(item.healed ? { healed: true } : {}),
+      }
     case 'target':
       return { ...item, table: packTable(item.table) }
     case 'boot':
@@ -188,7 +203,13 @@ function readItem(value: unknown): Item {
         secret: maybe(fields, 'secret', (f, name) => text(f, name, 255)),
       }
     case 'map':
-      return { kind: 'map', name: text(fields, 'name', 255, 1), config: readMapConfig(fields.config) }
+      return {
+        kind: 'map',
+        name: text(fields, 'name', 255, 1),
+        config: readMapConfig(fields.config),
+        ...(fields.id === undefined ? {} : { id: count(fields, 'id', 0xffff, 1) }),
+        ...(fields.healed === true ? { healed: true } : {}),
+      }
     case 'target':
       return {
         kind: 'target',

@@ -189,7 +189,7 @@ class Draft {
       case 'remove':
         return this.remove(message, item)
       case 'map':
-        return this.define(item)
+        return this.define(message, item)
       case 'target':
         return this.retarget(item)
       case 'boot':
@@ -337,11 +337,17 @@ class Draft {
     }
   }
 
-  private define(item: ItemOf<'map'>): IgnoredReason | undefined {
+  /** A log that has lost its end gets its maps back, in their places, before it takes another. */
+  private define(message: LogMessage, item: ItemOf<'map'>): IgnoredReason | undefined {
     const { view } = this
-    if (view.mapsByName.has(item.name)) return 'repeat'
+    const id = view.maps.length + 1
+    const known = view.mapsByName.get(item.name)
+    if (known) return item.healed && known.id !== item.id ? 'conflict' : 'repeat'
+    if (item.id !== undefined && item.id !== id) return item.healed && item.id < id ? 'conflict' : 'stale'
+    if (!item.healed && message.boot !== view.boot.id) return 'boot'
+    if (!item.healed && view.boot.frozen) return 'frozen'
     if (view.maps.length >= defaultLimits.mapsMax) return 'full'
-    const map: MapDefinition = { id: view.maps.length + 1, name: item.name, config: item.config }
+    const map: MapDefinition = { id, name: item.name, config: item.config }
     view.maps = [...view.maps, map]
     if (this.first('mapsByName')) view.mapsByName = new Map(view.mapsByName)
     ;(view.mapsByName as Map<string, MapDefinition>).set(map.name, map)
