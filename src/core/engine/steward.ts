@@ -37,6 +37,8 @@ export class Steward {
   #rosterMonoMs = 0
   #rosterSize = ''
   #deadMonoMs = new Map<MemberId, number>()
+  /** Changes by which this member takes itself out of an in-sync set, by partition. */
+  readonly #asides = new Map<number, { readonly sinceMonoMs: number; readonly next: PartitionConfig }>()
   /** Those that stood under this member's name when it joined. */
   #predecessors: readonly MemberId[] | undefined
 
@@ -108,7 +110,30 @@ export class Steward {
       const rank = config.inSync.filter((id) => id !== config.owner).indexOf(this.#settings.self.id)
       if (now.monoMs - since > this.#settings.timing.graceMs + rank * STAGGER_MS)
         partition.takeOver('silent owner', epoch)
+    } else if (partition.role === 'none') {
+      this.#stepAside(partition, config, view, epoch, now)
     }
+  }
+
+  /**
+   * In sync in name only: a replica that has lost what it held is taken out by the owner. Where that is gone too, nobody takes
+   * over, and as long as somebody living is named the partition is not lost either; and an owner that needs `minInSync`
+   * cannot do without it. So this member takes itself out, of a set in which it counted for nothing.
+   */
+  #stepAside(partition: Partition, config: PartitionConfig, view: View, epoch: number, now: Now): void {
+    const { self, newId, timing } = this.#settings
+    const { id, owner, inSync } = config
+    if (!inSync.includes(self.id) || owner === self.id || view.configs[config.partition]!.id !== id) return
+    let aside = this.#asides.get(partition.id)
+    if (aside?.next.prev !== id) {
+      const rest = inSync.filter((member) => member !== self.id)
+      const change = { inSync: rest, reason: 'holds nothing', by: self.id }
+      aside = { sinceMonoMs: now.monoMs, next: { ...config, ...change, epoch, id: newId(), prev: id } }
+      this.#asides.set(partition.id, aside)
+    }
+    if (view.members.has(owner) && now.monoMs - aside.sinceMonoMs < timing.graceMs) return
+    if (this.#log.mayChange)
+      this.#log.ask(`aside ${aside.next.id}`, { kind: 'config', next: aside.next }, now)
   }
 
   #buryAll(view: View, now: Now): void {
@@ -145,7 +170,8 @@ export class Steward {
   /** Every replica is proven dead: the partition begins a new era, empty. */
   #declareLost(config: PartitionConfig, view: View, now: Now): void {
     const heir = heirOf(view, config.partition)
-    if (heir !== this.#settings.self.id) return
+    // A log that has lost its end may name the dead of long ago: it is healed first.
+    if (heir !== this.#settings.self.id || !this.#log.mayChange) return
     const next = lostConfig(config, view.gen, heir, this.#settings.newId(), heir)
     this.#log.ask(`lost ${config.partition} ${config.id}`, { kind: 'lost', next, forced: false }, now)
   }
