@@ -55,6 +55,8 @@ export interface Context {
   readonly minInSync: number
   readonly limits: Limits
   readonly timing: Timing
+  /** Of a state transfer; undefined: the usual size. */
+  readonly chunkBytes?: number | undefined
   readonly random: Random
   readonly pool: BlockPool
   readonly history: History

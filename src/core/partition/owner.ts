@@ -204,7 +204,7 @@ export class Owner implements Ownership {
     const { store } = this.replica
     const session = this.#newSession()
     const peer = new Peer(id, session, store.head + 1, now.monoMs, true)
-    peer.transfer = new Transfer(store, session, this.replica.encodeState())
+    peer.transfer = new Transfer(store, session, this.replica.encodeState(), this.context.chunkBytes)
     peer.base = peer.transfer.base
     this.log.join(peer)
     peer.transfer.begin(outlet.out, this.reference)

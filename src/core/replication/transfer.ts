@@ -26,6 +26,7 @@ import {
   writeSnapshotChunkHeader,
 } from '../wire/peer-message.ts'
 
+/** Bytes of a chunk, unless told otherwise. */
 const CHUNK_BYTES = 64 * 1024
 /** Chunks sent and not yet taken. */
 const WINDOW = 4
@@ -38,6 +39,7 @@ export class Transfer {
   /** The head when the last record was copied; infinite before. */
   end = Number.POSITIVE_INFINITY
   readonly #store: LogStore
+  readonly #chunkBytes: number
   /** What belongs to the content besides the entries, as of the base; sent first, in pieces. */
   readonly #state: Uint8Array
   #stateSent = 0
@@ -47,8 +49,9 @@ export class Transfer {
   #finished = false
   #closed = false
 
-  constructor(store: LogStore, session: number, state: Uint8Array) {
+  constructor(store: LogStore, session: number, state: Uint8Array, chunkBytes = CHUNK_BYTES) {
     this.#store = store
+    this.#chunkBytes = chunkBytes
     this.#state = state
     this.session = session
     this.base = store.head
@@ -74,7 +77,7 @@ export class Transfer {
     const mark = beginMessage(w, MessageType.snapshotChunk)
     if (this.#stateSent < this.#state.length) {
       writeSnapshotChunkHeader(w, ref, this.session, ++this.#sent, ChunkKind.state)
-      const end = Math.min(this.#stateSent + CHUNK_BYTES, this.#state.length)
+      const end = Math.min(this.#stateSent + this.#chunkBytes, this.#state.length)
       w.bytes(this.#state, this.#stateSent, end)
       this.#stateSent = end
       endMessage(w, mark)
@@ -85,7 +88,7 @@ export class Transfer {
     const copy = (record: RecordView): void => this.#store.copyLive(record, w)
     let more = true
     // One record at a time: a chunk may exceed its size by one value, never by many.
-    while (more && w.length - w.start - first < CHUNK_BYTES) more = this.#scan.next(1, copy)
+    while (more && w.length - w.start - first < this.#chunkBytes) more = this.#scan.next(1, copy)
     if (!more) {
       this.#finished = true
       this.end = this.#store.head
