@@ -134,6 +134,7 @@ async function startProcesses({ members, backups, module }: ClusterOptions): Pro
 
 /** A closed terminal sends SIGHUP. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+const ORPHAN_CHECK_MS = 250
 
 /** From now on these signals close the cluster first, then end the process with the exit code that shells expect. */
 function closeAtSignal(close: () => Promise<void>): void {
@@ -141,6 +142,10 @@ function closeAtSignal(close: () => Promise<void>): void {
     void close().finally(() => process.exit(128 + constants.signals[signal]))
   }
   for (const signal of SIGNALS) process.on(signal, onSignal)
+  // npm runs its scripts in a shell, which ends at a signal without passing it on: this process has another parent then.
+  if (process.env.npm_lifecycle_event === undefined) return
+  const shell = process.ppid
+  setInterval(() => process.ppid !== shell && onSignal('SIGTERM'), ORPHAN_CHECK_MS).unref()
 }
 
 /** The first call does the work; whoever else calls waits for the same end. */

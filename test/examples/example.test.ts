@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -38,6 +39,18 @@ test('quickstart: a signal closes the cluster and leaves nothing behind', async 
   await quickstart.line(/^cluster /)
   quickstart.process.kill('SIGTERM')
   expect(await quickstart.finished).toMatchObject({ code: 143, stderr: expect.not.stringMatching(/Error/) })
+  expect(trace.left()).toEqual([])
+}, 120_000)
+
+test('quickstart: run by npm, it ends when the shell does that npm has put between', async () => {
+  const trace = new Trace()
+  const script = `"${process.execPath}" "${example('quickstart')}"; exit $?`
+  const shell = spawn('sh', ['-c', script], {
+    env: { ...process.env, ...trace.env, npm_lifecycle_event: 'quickstart' },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
+  for await (const chunk of shell.stdout) if (String(chunk).includes('cluster ')) shell.kill('SIGTERM')
+  // Its output has ended, so whoever wrote to it has.
   expect(trace.left()).toEqual([])
 }, 120_000)
 
