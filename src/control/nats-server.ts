@@ -2,11 +2,14 @@
  * Finds a nats-server on this machine and runs it as a child process with JetStream.
  *
  * For `actorgrid dev`, the quickstart and the tests; production runs NATS by its own means. The server counts as
- * started when it says so itself. It is killed when this process exits, but not when this process is killed.
+ * started when it says so itself. It never outlives this process, however that ends: a watch of a few lines of shell waits
+ * for the end of a pipe that only this process holds. No signal handler is needed for that, so that none stands in the way
+ * of what the program around does with its signals. (Where there is no `sh`, only an orderly exit takes the server along.)
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { accessSync, constants, statSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { GridError } from '../core/base/errors.ts'
 
@@ -82,9 +85,11 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   )
   const killAtExit = () => child.kill('SIGKILL')
   process.once('exit', killAtExit)
+  const stopWatch = child.pid === undefined ? () => {} : watch(child.pid)
   const ended = new Promise<void>((resolve) => {
     child.once('close', () => {
       process.removeListener('exit', killAtExit)
+      stopWatch()
       resolve()
     })
   })
@@ -101,6 +106,21 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
   }
+}
+
+/** Has process `pid` killed when this process is gone. Returns what ends the watch. */
+function watch(pid: number): () => void {
+  // In a group of its own: a terminal that closes, or Ctrl-C, must not end the watch first.
+  const shell = spawn('sh', ['-c', 'read -r _; kill -9 "$1"', 'nats-server-watch', String(pid)], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  })
+  shell.on('error', () => {})
+  shell.stdin.on('error', () => {})
+  // It is not this process's work, and must not keep it from ending.
+  shell.unref()
+  ;(shell.stdin as Socket).unref()
+  return () => shell.kill('SIGKILL')
 }
 
 /** Waits for the server's own word that it is ready; resolves with the port that it listens on. */

@@ -1,20 +1,24 @@
 /** The log in a real nats-server: crashes, lost and rolled back stores, and the ways in which NATS can be unusable. */
 
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Control } from '../../src/control/control.ts'
 import { NatsControl, observeNats } from '../../src/control/nats.ts'
 import { NatsAnnouncements } from '../../src/control/nats-announcements.ts'
 import { connectNats, type NatsOptions, natsTarget } from '../../src/control/nats-connect.ts'
 import { findNatsServer, startNatsServer } from '../../src/control/nats-server.ts'
 import { GridError } from '../../src/core/base/errors.ts'
+import { build, isAlive } from '../support/cli.ts'
 import { ControlRecorder } from '../support/control-recorder.ts'
 import { TestNatsServer } from '../support/nats-server.ts'
 
 const cleanups: (() => Promise<void>)[] = []
+
+beforeAll(build, 120_000)
 
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
@@ -385,6 +389,38 @@ test('where there is no nats-server the error says what to install', () => {
     unavailable('/nonexistent/nats'),
   )
   expect(findNatsServer({ NATS_SERVER_BIN: process.execPath })).toBe(process.execPath)
+})
+
+describe.each(['SIGHUP', 'SIGINT', 'SIGTERM', 'SIGKILL', 'exit'] as const)(
+  'a process that ends by %s',
+  (how) => {
+    test('takes its nats-server along', async () => {
+      const code = `
+      import { startNatsServer } from ${JSON.stringify(new URL('../../dist/control/nats-server.js', import.meta.url).href)}
+      const { pid } = await startNatsServer({ storeDir: '/nonexistent', jetStream: false })
+      process.once('message', () => process.exit(0))
+      process.send(pid)`
+      const host = spawn(process.execPath, ['--input-type=module', '-e', code], {
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      })
+      const [pid] = (await once(host, 'message')) as [number]
+      const ended = once(host, 'exit')
+      if (how === 'exit') host.send('exit')
+      else host.kill(how)
+      // Its signals do what they do in any program.
+      expect(await ended).toEqual(how === 'exit' ? [0, null] : [null, how])
+      while (isAlive(pid)) await new Promise((resolve) => setImmediate(resolve))
+    })
+  },
+)
+
+test('a server that has ended leaves no watch behind and keeps no process from ending', async () => {
+  const code = `
+    import { startNatsServer } from ${JSON.stringify(new URL('../../dist/control/nats-server.js', import.meta.url).href)}
+    const server = await startNatsServer({ storeDir: '/nonexistent', jetStream: false })
+    await server.stop()`
+  const host = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: 'inherit' })
+  expect(await once(host, 'exit')).toEqual([0, null])
 })
 
 test('a taken port is named as such', async () => {
