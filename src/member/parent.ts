@@ -75,7 +75,8 @@ export async function runMemberProcess(options: ParentOptions): Promise<number> 
   try {
     const outcome = await lifeOf(child, settings, options.onReady)
     if (outcome.failure !== undefined) throw outcome.failure
-    if (outcome.ready && !outcome.left) {
+    // Even before it was ready: it may have been in the roster already, where it would be waited for.
+    if (!outcome.left) {
       const { nats, cluster } = settings
       await certified(options, { nats, cluster, incarnation, secret })
     }
@@ -86,8 +87,6 @@ export async function runMemberProcess(options: ParentOptions): Promise<number> 
 }
 
 interface Outcome {
-  /** It took part: without that nobody waits for a certificate. */
-  readonly ready: boolean
   readonly left: boolean
   readonly exitCode: number
   readonly failure: GridError | undefined
@@ -100,21 +99,18 @@ function lifeOf(
   onReady: (ready: Ready) => void,
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    let ready = false
     let left = false
     let failure: GridError | undefined
     child.on('message', (message) => {
       const said = message as FromChild
-      if (said.type === 'ready') {
-        ready = true
-        onReady(said)
-      } else if (said.type === 'left') left = true
+      if (said.type === 'ready') onReady(said)
+      else if (said.type === 'left') left = true
       else failure = new GridError(said.code, said.message)
     })
     child.on('error', reject)
     child.on('close', (code, signal) => {
       const exitCode = left ? 0 : (code ?? 128 + (signal === null ? 0 : constants.signals[signal]))
-      resolve({ ready, left, exitCode, failure })
+      resolve({ left, exitCode, failure })
     })
     tell(child, { type: 'start', settings })
   })

@@ -58,6 +58,12 @@ describe('the parent of a member process', () => {
     expect(run.deaths.length).toBe(1)
   })
 
+  test('reveals the secret of a member that died before it was ready: it may have been in the roster', async () => {
+    const run = start('stillborn')
+    expect(await run.ended).toBe(9)
+    expect(run.deaths.length).toBe(1)
+  })
+
   test('a second signal kills', async () => {
     const run = start('deaf')
     await run.ready

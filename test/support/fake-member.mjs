@@ -13,6 +13,7 @@ process.on('message', (order) => {
     process.send({ type: 'failed', code: 'PORT_IN_USE', message: 'it is taken' }, () => process.exit(1))
     return
   }
+  if (settings.name === 'stillborn') process.exit(9)
   process.send({ type: 'ready', ...settings, id: settings.incarnation, address: 'a:1', pid: process.pid })
   if (settings.name === 'crashing') setImmediate(() => process.exit(7))
 })
