@@ -8,7 +8,7 @@ export type { ClientMetrics } from './client/client-metrics.ts'
 export { connect } from './client/connect.ts'
 export type { Grid, Partition } from './client/grid.ts'
 export type { GridEvent, RosterMember } from './client/grid-event.ts'
-export type { GridMap, InvokeAllOptions, ScanOptions } from './client/grid-map.ts'
+export type { GridMap, InvokeAllOptions, ResultOf, ScanOptions } from './client/grid-map.ts'
 export type { Entry } from './client/operation.ts'
 export type {
   CallOptions,
@@ -20,13 +20,13 @@ export type {
   RemoveOptions,
   ReplaceOptions,
 } from './client/options.ts'
-export type { Query } from './client/query.ts'
+export type { Query, Selected } from './client/query.ts'
 export type { Watch, WatchOptions } from './client/watch.ts'
 export type { Change, GoneChange, PartitionChange, RemoveCause, ValueChange } from './client/watch-change.ts'
 export { type Applied, type ErrorCode, GridError } from './core/base/errors.ts'
 export type { Limits } from './core/base/limits.ts'
 export type { Filter } from './core/query/filter.ts'
-export { path } from './core/query/path.ts'
+export { type DeepPath, path } from './core/query/path.ts'
 export type { Select } from './core/query/project.ts'
 export type { OrderBy } from './core/query/sort.ts'
 export type { Update } from './core/query/update.ts'

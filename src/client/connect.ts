@@ -9,7 +9,7 @@ import { GridError } from '../core/base/errors.ts'
 import { defaultLimits, type Limits } from '../core/base/limits.ts'
 import { TcpTransport } from '../transport/tcp.ts'
 import { Grid } from './grid.ts'
-import { type ConnectOptions, checkConnectOptions } from './options.ts'
+import { addressesOf, type ConnectOptions, checkConnectOptions } from './options.ts'
 
 const TIMEOUT_MS = 10_000
 
@@ -25,14 +25,14 @@ const TIMEOUT_MS = 10_000
  */
 export async function connect(options: ConnectOptions): Promise<Grid> {
   checkConnectOptions(options)
-  const { cluster, nats, members = [], timeoutMs = TIMEOUT_MS, name = '', signal } = options
+  const { cluster, nats, timeoutMs = TIMEOUT_MS, name = '', signal } = options
   if (signal?.aborted) throw abortedBy(signal)
   if (nats !== undefined) natsTarget({ servers: nats, cluster })
   const limits: Limits = { ...defaultLimits, ...withoutUndefined(options.limits ?? {}) }
   const grid = new Grid(cluster, name, {
     hello: { role: 'client', cluster, id: randomBytes(16).toString('hex') },
     transport: options.transport ?? new TcpTransport({ limits }),
-    seeds: members,
+    seeds: addressesOf(options.members),
     announcements: nats === undefined ? undefined : () => new NatsAnnouncements({ servers: nats, cluster }),
     nowMs: () => performance.now(),
     wallMs: () => Date.now(),

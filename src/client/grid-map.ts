@@ -57,7 +57,7 @@ import {
   wireTtl,
 } from './options.ts'
 import type { Decoder } from './pending-call.ts'
-import { type Query, runQuery } from './query.ts'
+import { type Query, runQuery, type Selected } from './query.ts'
 import type { Router } from './router.ts'
 import { type Watch, type WatchOptions, watchMap } from './watch.ts'
 
@@ -77,6 +77,9 @@ type ArgumentAnd<A, O> = undefined extends A
   ? [argument?: A, options?: O | undefined]
   : [argument: A, options?: O | undefined]
 
+/** What a caller gets of a processor that returns an `R`: nothing travels as null. */
+export type ResultOf<R> = R extends void ? null : R
+
 const EMPTY = new Uint8Array(0)
 
 export class GridMap<K extends Key = string, V = unknown> {
@@ -85,7 +88,7 @@ export class GridMap<K extends Key = string, V = unknown> {
   readonly #gate: MapGate
   readonly #isCrowded = (): boolean => this.#router.calls.isCrowded
 
-  /** Maps come from `grid.map(name)`. */
+  /** Maps come from `grid.map(name)`. @internal */
   constructor(name: string, router: Router, gate: MapGate) {
     this.name = name
     this.#router = router
@@ -122,7 +125,7 @@ export class GridMap<K extends Key = string, V = unknown> {
 
   /** Stores `value` under `key`. @throws GridError `BAD_KEY`, `BAD_VALUE`, `TOO_LARGE`, `STORE_FULL` */
   put(key: K, value: V, options?: PutOptions): Promise<void> {
-    const ttlMs = options === undefined ? 0 : wireTtl(options.ttlMs)
+    const ttlMs = wireTtl(options?.ttlMs)
     return this.#call(
       Operation.put,
       key,
@@ -203,7 +206,8 @@ export class GridMap<K extends Key = string, V = unknown> {
   }
 
   /**
-   * Runs an entry processor on the entry of `key`, at its owner, and returns its result. It takes effect once.
+   * Runs an entry processor on the entry of `key`, at its owner, and returns its result, null for
+   * none. It takes effect once.
    *
    * @throws GridError `UNKNOWN_PROCESSOR`, `PROCESSOR_FAILED` (nothing changed), `RESULT_TOO_LARGE`
    */
@@ -211,7 +215,7 @@ export class GridMap<K extends Key = string, V = unknown> {
     key: K,
     processor: Processor<K, V, A, R>,
     ...rest: ArgumentAnd<A, CallOptions>
-  ): Promise<Awaited<R>>
+  ): Promise<ResultOf<R>>
   invoke(key: K, processor: string, argument?: unknown, options?: CallOptions): Promise<unknown>
   invoke(
     key: K,
@@ -241,7 +245,7 @@ export class GridMap<K extends Key = string, V = unknown> {
   invokeAll<A, R>(
     processor: Processor<K, V, A, R>,
     ...rest: ArgumentAnd<A, InvokeAllOptions<V>>
-  ): Promise<Map<K, Awaited<R>>>
+  ): Promise<Map<K, ResultOf<R>>>
   invokeAll(processor: string, argument?: unknown, options?: InvokeAllOptions<V>): Promise<Map<K, unknown>>
   async invokeAll(
     processor: string | { readonly name: string },
@@ -328,11 +332,13 @@ export class GridMap<K extends Key = string, V = unknown> {
 
   /**
    * The entries that match, ordered, cut and projected next to the data. With `select` the values hold only what was
-   * selected. @throws GridError `BAD_FILTER`, `RESULT_TOO_LARGE`
+   * selected, nested as they were. @throws GridError `BAD_FILTER`, `RESULT_TOO_LARGE`
    */
-  query(query: Query<V> = {}): Promise<{ readonly key: K; readonly value: V }[]> {
+  query(query?: Query<V> & { readonly select?: undefined }): Promise<{ readonly key: K; readonly value: V }[]>
+  query(query: Query<V>): Promise<{ readonly key: K; readonly value: Selected<V> }[]>
+  query(query: Query<V> = {}): Promise<{ readonly key: K; readonly value: never }[]> {
     const rows: Promise<Row[]> = runQuery(this.#router, this.#gate, query as unknown as Query<never>)
-    return rows as Promise<{ readonly key: K; readonly value: V }[]>
+    return rows as Promise<{ readonly key: K; readonly value: never }[]>
   }
 
   /**

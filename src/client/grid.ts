@@ -5,7 +5,7 @@
 import { ByteWriter } from '../core/base/bytes.ts'
 import { GridError } from '../core/base/errors.ts'
 import type { Key } from '../core/wire/key.ts'
-import type { ClientView } from '../core/wire/message.ts'
+import { type ClientView, MAP_NAME } from '../core/wire/message.ts'
 import { encodeValue } from '../core/wire/value.ts'
 import { Channel } from './channel.ts'
 import type { ClientMetrics } from './client-metrics.ts'
@@ -17,7 +17,6 @@ import { Router, type RouterHandler, type RouterOptions } from './router.ts'
 
 /** Events kept for an iterator that is not read; then the oldest go. */
 const EVENTS_MAX = 1024
-const MAP_NAME_CHARS_MAX = 128
 
 /** A partition as clients know it. */
 export interface Partition {
@@ -36,7 +35,7 @@ export class Grid implements AsyncDisposable {
   #resolveView: (() => void) | undefined
   #viewed: Promise<void>
 
-  /** Grids come from `connect`. */
+  /** Grids come from `connect`. @internal */
   constructor(cluster: string, name: string, options: RouterOptions) {
     this.cluster = cluster
     this.name = name
@@ -50,7 +49,7 @@ export class Grid implements AsyncDisposable {
     this.#router = new Router(options, handler)
   }
 
-  /** Resolves when the grid can be used; used by `connect`. */
+  /** Resolves when the grid can be used; used by `connect`. @internal */
   async open(deadlineMs: number): Promise<void> {
     const router = this.#router
     await router.roster.reach(deadlineMs)
@@ -78,15 +77,16 @@ export class Grid implements AsyncDisposable {
   }
 
   /**
-   * A map by its name, 1–128 characters. Nothing is sent before its first call, which creates the map where there is
-   * none. Give `config` to choose expiry and eviction; where the map exists with others, calls fail with
-   * `MAP_CONFLICT`, which names the difference. `K` and `V` are what the program stores; nobody checks them.
+   * A map by its name: 1–128 letters, digits, `_`, `.`, `:` or `-`. Nothing is sent before its first call, which
+   * creates the map where there is none. Give `config` to choose expiry and eviction; where the map exists with others,
+   * calls fail with `MAP_CONFLICT`, which names the difference. `K` and `V` are what the program stores; nobody checks
+   * them.
    *
    * @throws GridError `BAD_OPTION`
    */
   map<K extends Key = string, V = unknown>(name: string, config?: MapOptions): GridMap<K, V> {
-    if (typeof name !== 'string' || name === '' || name.length > MAP_NAME_CHARS_MAX)
-      throw new GridError('BAD_OPTION', `map name ${JSON.stringify(name)} must have 1 to 128 characters`)
+    if (typeof name !== 'string' || !MAP_NAME.test(name))
+      throw new GridError('BAD_OPTION', `map name ${JSON.stringify(name)} must match ${MAP_NAME.source}`)
     const w = new ByteWriter(64)
     if (config !== undefined) {
       checkMapOptions(config)

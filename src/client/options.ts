@@ -8,6 +8,7 @@ import { defaultLimits, type Limits, TIMEOUT_MAX_MS } from '../core/base/limits.
 import { isPlainObject, suggestion } from '../core/query/path.ts'
 import { TTL_DEFAULT, TTL_NONE } from '../core/wire/message.ts'
 import type { Version } from '../core/wire/processor.ts'
+import { parseAddress } from '../transport/address.ts'
 import type { Transport } from '../transport/transport.ts'
 
 export interface ConnectOptions {
@@ -15,8 +16,8 @@ export interface ConnectOptions {
   readonly cluster: string
   /** Addresses of NATS servers (`nats://host:4222`), through which members are found. */
   readonly nats?: string | readonly string[] | undefined
-  /** Addresses of members (`host:port`). One that answers is enough. At least one of `nats` and `members`. */
-  readonly members?: readonly string[] | undefined
+  /** Addresses of members (`host:port`), one or a list. One that answers is enough. At least one of `nats` and `members`. */
+  readonly members?: string | readonly string[] | undefined
   /**
    * Deadline of `connect` and, unless a call says otherwise, of every call, in milliseconds. Default 10,000; at most
    * 150,000, because members forget after four times that what an idle client has done.
@@ -28,7 +29,7 @@ export interface ConnectOptions {
   readonly limits?: Partial<Limits> | undefined
   /** Gives up connecting. */
   readonly signal?: AbortSignal | undefined
-  /** What carries the links. Default TCP. */
+  /** What carries the links. Default TCP. @internal */
   readonly transport?: Transport | undefined
 }
 
@@ -45,12 +46,12 @@ export interface ReadOptions extends CallOptions {
 }
 
 export interface PutOptions extends CallOptions {
-  /** Time to live in milliseconds; `null`: none. Left out: the map's own. */
+  /** Time to live in whole milliseconds; `null`: none. Left out: the map's own. */
   readonly ttlMs?: number | null | undefined
 }
 
 export interface ReplaceOptions extends CallOptions {
-  /** Time to live in milliseconds; `null`: none. Left out: the entry keeps its expiry. */
+  /** Time to live in whole milliseconds; `null`: none. Left out: the entry keeps its expiry. */
   readonly ttlMs?: number | null | undefined
   /** Replace only if the entry still has this version. */
   readonly ifVersion?: Version | undefined
@@ -63,9 +64,9 @@ export interface RemoveOptions extends CallOptions {
 
 /** Configuration of a map, given by whoever creates it. Another configuration is refused with `MAP_CONFLICT`. */
 export interface MapOptions {
-  /** Time to live of entries that are put without one, in milliseconds. Default: none. */
+  /** Time to live of entries that are put without one, in whole milliseconds. Default: none. */
   readonly ttlMs?: number | undefined
-  /** Time after its last read or write after which an entry expires, in milliseconds. Default: none. */
+  /** Time after its last read or write after which an entry expires, in whole milliseconds. Default: none. */
   readonly maxIdleMs?: number | undefined
   /** Which entries go when there are too many: the least recently (`lru`) or least often used (`lfu`). */
   readonly eviction?: EvictionOptions | undefined
@@ -111,16 +112,16 @@ export function checkCallOptions(options: AnyCallOptions, known: readonly string
   checkNames(options, known, 'option')
   const { timeoutMs, signal, consistency, ttlMs } = options
   if (timeoutMs !== undefined) checkTimeout(timeoutMs)
-  if (ttlMs !== undefined && ttlMs !== null && !isDuration(ttlMs)) throw badDuration('ttlMs', ttlMs)
+  if (ttlMs !== undefined && ttlMs !== null) checkDuration('ttlMs', ttlMs)
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw new GridError('BAD_OPTION', 'signal must be an AbortSignal')
   if (consistency !== undefined && consistency !== 'lease' && consistency !== 'confirmed')
     throw new GridError('BAD_OPTION', `consistency is ${show(consistency)}; must be 'lease' or 'confirmed'`)
 }
 
-/** A `ttlMs` as it stands on the wire. */
+/** A `ttlMs` as it stands on the wire, before its check. */
 export function wireTtl(ttlMs: number | null | undefined): number {
-  return ttlMs === undefined ? TTL_DEFAULT : ttlMs === null ? TTL_NONE : Math.ceil(ttlMs)
+  return ttlMs === undefined ? TTL_DEFAULT : ttlMs === null ? TTL_NONE : ttlMs
 }
 
 /** @throws GridError `BAD_OPTION` */
@@ -133,16 +134,24 @@ export function checkConnectOptions(options: ConnectOptions): void {
       `cluster is ${show(cluster)}; must be 1 to 64 letters, digits, "-" or "_"`,
     )
   const servers = [nats ?? []].flat()
-  const addresses: readonly unknown[] = [members ?? []].flat()
+  const addresses: readonly unknown[] = addressesOf(members)
   if (servers.length + addresses.length === 0)
     throw new GridError('BAD_OPTION', 'give nats (where to find members) or members (their addresses)')
   for (const text of [...servers, ...addresses])
     if (typeof text !== 'string' || text === '')
       throw new GridError('BAD_OPTION', `${show(text)} is no address`)
+  for (const text of addresses)
+    if (parseAddress(text as string).port === 0)
+      throw new GridError('BAD_OPTION', `${show(text)} has port 0, which cannot be connected to`)
   if (timeoutMs !== undefined) checkTimeout(timeoutMs)
   if (name !== undefined && typeof name !== 'string')
     throw new GridError('BAD_OPTION', `name is ${show(name)}; must be a string`)
   if (limits !== undefined) checkLimits(limits)
+}
+
+/** The addresses of members, of which there may be one or many. */
+export function addressesOf(members: ConnectOptions['members']): readonly string[] {
+  return members === undefined ? [] : [members].flat()
 }
 
 function checkLimits(limits: Partial<Limits>): void {
@@ -158,8 +167,8 @@ function checkLimits(limits: Partial<Limits>): void {
 export function checkMapOptions(options: MapOptions): void {
   checkNames(options, MAP_OPTIONS, 'map option')
   const { ttlMs, maxIdleMs, eviction } = options
-  if (ttlMs !== undefined && !isDuration(ttlMs)) throw badDuration('ttlMs', ttlMs)
-  if (maxIdleMs !== undefined && !isDuration(maxIdleMs)) throw badDuration('maxIdleMs', maxIdleMs)
+  if (ttlMs !== undefined) checkDuration('ttlMs', ttlMs)
+  if (maxIdleMs !== undefined) checkDuration('maxIdleMs', maxIdleMs)
   if (eviction === undefined) return
   checkNames(eviction, EVICTION_OPTIONS, 'eviction option')
   const { policy, maxEntries, maxBytes } = eviction
@@ -188,12 +197,12 @@ function checkTimeout(timeoutMs: unknown): void {
     )
 }
 
-function isDuration(value: unknown): boolean {
-  return typeof value === 'number' && value >= 1 && value <= DURATION_MAX_MS
-}
-
-function badDuration(name: string, value: unknown): GridError {
-  return new GridError('BAD_OPTION', `${name} is ${show(value)}; must be 1 or more milliseconds`)
+function checkDuration(name: string, value: unknown): void {
+  if (!(Number.isInteger(value) && (value as number) >= 1 && (value as number) <= DURATION_MAX_MS))
+    throw new GridError(
+      'BAD_OPTION',
+      `${name} is ${show(value)}; must be a whole number of milliseconds from 1`,
+    )
 }
 
 function show(value: unknown): string {

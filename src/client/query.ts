@@ -31,6 +31,15 @@ export interface Query<V> extends ReadOptions {
   readonly limit?: number | undefined
 }
 
+/** What `select` may leave of a `V`. */
+export type Selected<V> = unknown extends V
+  ? unknown
+  : V extends readonly unknown[] | Date | Uint8Array
+    ? V
+    : V extends object
+      ? { [K in keyof V]?: Selected<V[K]> }
+      : V
+
 const DOCUMENT = ['where', 'select', 'orderBy', 'limit'] as const
 
 export async function runQuery(router: Router, gate: MapGate, query: Query<never>): Promise<Row[]> {

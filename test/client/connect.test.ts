@@ -28,6 +28,8 @@ describe.each(['loopback', 'tcp'] as const)('connect over %s', (kind) => {
   afterEach(() => cluster.close())
 
   test('through any member that answers', async () => {
+    const single = await connect({ cluster: 'test', members: cluster.members[0]!.address, transport })
+    await single.close()
     const members = ['127.0.0.1:1', cluster.members[1]!.address]
     const grid = await connect({ cluster: 'test', members, transport })
     expect(grid.members().map(({ name }) => name)).toEqual(['m1', 'm2'])
@@ -184,6 +186,9 @@ describe('options', () => {
     [{ cluster: 'c' }, /nats .* or members/],
     [{ cluster: 'c', member: ['a:1'] }, /unknown option "member": did you mean members/],
     [{ cluster: 'c', members: [5] }, /5 is no address/],
+    [{ cluster: 'c', members: ['a:1', 'b'] }, /"b" is no address; write host:port/],
+    [{ cluster: 'c', members: 'a:0' }, /"a:0" has port 0/],
+    [{ cluster: 'c', nats: 'http://a', members: ['a:1'] }, /is not nats:/],
     [{ cluster: 'c', members: ['a:1'], timeoutMs: 0 }, /timeoutMs is 0/],
     [
       { cluster: 'c', members: ['a:1'], limits: { keyBytes: 1 } },

@@ -353,7 +353,10 @@ describe('opening a map', () => {
   })
 
   test('names and options are checked', () => {
-    expect(() => grid.map('')).toThrow(/map name/)
+    for (const name of ['', 'a b', 'ä', 'a/b', 'x'.repeat(129)])
+      expect(() => grid.map(name)).toThrow(/map name .* must match/)
+    expect(grid.map('Az09_.:-').name).toBe('Az09_.:-')
+    expect(() => grid.map('x', { ttlMs: 1.5 })).toThrow(/ttlMs is 1.5; must be a whole number/)
     expect(() => grid.map('x', { tlMs: 5 } as never)).toThrow(/unknown map option "tlMs": did you mean ttlMs/)
     expect(() => grid.map('x', { ttlMs: 0 })).toThrow(/ttlMs is 0/)
     expect(() => grid.map('x', { eviction: { policy: 'fifo' } as never })).toThrow(/policy/)
@@ -366,6 +369,15 @@ describe('opening a map', () => {
       /unknown option "tllMs": did you mean ttlMs/,
     )
     await expect(map.get('a', { ttlMs: 5 } as never)).rejects.toMatchObject({ code: 'BAD_OPTION' })
+    for (const ttlMs of [0.5, 1.5, '5', 5n, Number.NaN] as number[]) {
+      await expect(map.put('a', 1, { ttlMs })).rejects.toMatchObject({ code: 'BAD_OPTION' })
+      await expect(map.replace('a', 1, { ttlMs })).rejects.toMatchObject({ code: 'BAD_OPTION' })
+    }
+    await map.put('a', 1, { ttlMs: 5000 })
+    const none = null as unknown as undefined
+    await expect(map.put('a', 1, none)).rejects.toMatchObject({ code: 'BAD_OPTION' })
+    await expect(map.query(none)).rejects.toMatchObject({ code: 'BAD_OPTION' })
+    await expect(map.size(none)).rejects.toMatchObject({ code: 'BAD_OPTION' })
     await expect(map.get('a', { timeoutMs: -1 })).rejects.toMatchObject({ code: 'BAD_OPTION' })
     await expect(map.get('a', { consistency: 'any' as never })).rejects.toMatchObject({ code: 'BAD_OPTION' })
   })

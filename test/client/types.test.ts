@@ -16,7 +16,15 @@ const smooth = defineProcessor('smooth', (entry: EntryView<string, Reading>, by:
   return value?.temp
 })
 const touch = defineProcessor('touch', (entry: EntryView<string, Reading>) => entry.exists)
-const later = defineProcessor('later', async (entry: EntryView<string, Reading>, n: number) => entry.key + n)
+const drop = defineProcessor('drop', (entry: EntryView<string, Reading>) => entry.remove())
+const parse = defineProcessor('parse', (entry: EntryView<string, Reading>, text: string) => {
+  entry.remove()
+  return JSON.parse(text)
+})
+// @ts-expect-error a processor cannot be asynchronous
+defineProcessor('later', async (entry: EntryView<string, Reading>, n: number) => entry.key + n)
+// @ts-expect-error nor now and then
+defineProcessor('seldom', (entry: EntryView<string, number>) => entry.value ?? Promise.resolve(0))
 
 const numbers = defineProcessor('numbers', (entry: EntryView<string, number>) => entry.value)
 
@@ -35,12 +43,13 @@ async function program(map: GridMap<string, Reading>): Promise<void> {
   // @ts-expect-error a misspelt option
   void map.get('a', { timeoutMS: 5 })
 
-  expectTypeOf(await map.invoke('a', smooth, { alpha: 2 })).toEqualTypeOf<number | undefined>()
+  expectTypeOf(await map.invoke('a', smooth, { alpha: 2 })).toEqualTypeOf<number | null>()
   expectTypeOf(await map.invoke('a', touch)).toEqualTypeOf<boolean>()
-  expectTypeOf(await map.invoke('a', later, 5)).toEqualTypeOf<string>()
+  expectTypeOf(await map.invoke('a', drop)).toEqualTypeOf<null>()
+  expectTypeOf(await map.invoke('a', parse, '5')).toBeAny()
   expectTypeOf(await map.invoke('a', 'by-name', 5)).toEqualTypeOf<unknown>()
   expectTypeOf(await map.invokeAll(smooth, { alpha: 2 }, { where: { temp: { $gt: 5 } } })).toEqualTypeOf<
-    Map<string, number | undefined>
+    Map<string, number | null>
   >()
   // @ts-expect-error the argument is missing
   void map.invoke('a', smooth)
@@ -49,11 +58,21 @@ async function program(map: GridMap<string, Reading>): Promise<void> {
   // @ts-expect-error a processor of another map's values
   void map.invoke('a', numbers)
 
-  void map.query({
+  const rows = await map.query({
     where: { temp: { $gt: 5 }, 'at.zone': 'a' },
     orderBy: [['temp', 'desc']],
-    select: ['site'],
+    select: ['site', 'at.zone'],
   })
+  expectTypeOf(rows[0]!.value).toEqualTypeOf<{
+    site?: string
+    temp?: number
+    at?: { zone?: string }
+    tags?: string[]
+  }>()
+  expectTypeOf((await map.query({ orderBy: 'temp' }))[0]!.value).toEqualTypeOf<Reading>()
+  expectTypeOf((await map.query())[0]!.key).toEqualTypeOf<string>()
+  // @ts-expect-error an unknown path to select
+  void map.query({ select: ['tmp'] })
   // @ts-expect-error an unknown path
   void map.query({ where: { tmp: 5 } })
   // @ts-expect-error an order by an unknown path

@@ -27,7 +27,10 @@ const fail = defineProcessor('fail', (entry: EntryView<string, Reading>) => {
   entry.set({ site: 'changed', temp: 0 })
   throw new Error('the sensor is broken')
 })
-const promise = defineProcessor('promise', async (entry: EntryView<string, Reading>) => entry.remove())
+// What the compiler would refuse, a program without types can do.
+const promise = defineProcessor('promise', (async (entry) => entry.remove()) as (
+  entry: EntryView<string, Reading>,
+) => unknown)
 const look = defineProcessor('look', ({ key, exists, version, value }: EntryView<string, Reading>) => ({
   key,
   exists,

@@ -12,6 +12,7 @@ import type { Now, Outlet } from '../partition/context.ts'
 import type { Partition } from '../partition/partition.ts'
 import {
   type ClientView,
+  MAP_NAME,
   readOpenMap,
   readWatch,
   writeMapOpened,
@@ -22,7 +23,6 @@ import { decodeValue } from '../wire/value.ts'
 import type { ConfigLog } from './config-log.ts'
 import type { Settings } from './settings.ts'
 
-const MAP_NAME = /^[A-Za-z0-9_.:-]{1,128}$/
 /** Clients that wait for a map to be created, at most. */
 const WAITING_MAX = 10_000
 

@@ -274,6 +274,9 @@ export function readError(r: ByteReader): GridError {
  * `u32 request · u8 ok · (u16 map | error)`. Creating a map is a record of the configuration log, so the answer
  * comes once that is decided; asking again is harmless.
  */
+/** What a map may be called. */
+export const MAP_NAME = /^[A-Za-z0-9_.:-]{1,128}$/
+
 export interface OpenMap {
   readonly request: number
   readonly name: string
