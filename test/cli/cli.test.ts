@@ -1,19 +1,21 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { connect } from '../../src/client/connect.ts'
 import { type NatsServer, startNatsServer } from '../../src/control/nats-server.ts'
 import { actorgrid, build, isAlive, type Running, start, startWith } from '../support/cli.ts'
+import { removeTemporaryFolders, temporaryFolder } from '../support/temporary-folder.ts'
 import { Trace } from '../support/trace.ts'
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 
 beforeAll(build, 300_000)
+
+afterAll(removeTemporaryFolders)
 
 describe('wrong use', () => {
   test('an unknown flag names the nearest one', async () => {
@@ -23,7 +25,7 @@ describe('wrong use', () => {
   })
 
   test('an unknown key in a configuration file names the nearest one', async () => {
-    const file = join(mkdtempSync(join(tmpdir(), 'actorgrid-cli-')), 'member.yaml')
+    const file = join(temporaryFolder('cli'), 'member.yaml')
     writeFileSync(file, 'lisen: 127.0.0.1:0\n')
     const { code, stderr } = await actorgrid('start', '--config', file)
     expect(code).toBe(2)
@@ -73,7 +75,7 @@ describe('members', () => {
   const args = (...more: string[]): string[] => ['--nats', nats.url, '--cluster', `cli-${cluster}`, ...more]
 
   beforeAll(async () => {
-    nats = await startNatsServer({ storeDir: mkdtempSync(join(tmpdir(), 'actorgrid-cli-')) })
+    nats = await startNatsServer({ storeDir: temporaryFolder('cli') })
   })
 
   afterAll(async () => {

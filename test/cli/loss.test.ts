@@ -1,8 +1,5 @@
 /** Losses as operators meet them: member processes over NATS that die alone or together, and the command that begins anew. */
 
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { connect } from '../../src/client/connect.ts'
 import type { Grid } from '../../src/client/grid.ts'
@@ -11,6 +8,7 @@ import { type NatsServer, startNatsServer } from '../../src/control/nats-server.
 import { lossOf } from '../../src/core/membership/loss.ts'
 import { LogFollower } from '../../src/member/log-follower.ts'
 import { actorgrid, build, type Running, start } from '../support/cli.ts'
+import { removeTemporaryFolders, temporaryFolder } from '../support/temporary-folder.ts'
 
 interface Process {
   readonly running: Running
@@ -26,7 +24,7 @@ const ends: (() => Promise<unknown>)[] = []
 
 beforeAll(async () => {
   build()
-  nats = await startNatsServer({ storeDir: mkdtempSync(join(tmpdir(), 'actorgrid-loss-')) })
+  nats = await startNatsServer({ storeDir: temporaryFolder('loss') })
 }, 300_000)
 
 afterEach(async () => {
@@ -35,7 +33,10 @@ afterEach(async () => {
   await Promise.all(processes.splice(0).map(({ running }) => running.finished))
 })
 
-afterAll(() => nats.stop())
+afterAll(async () => {
+  await nats.stop()
+  removeTemporaryFolders()
+})
 
 const at = (): string[] => ['--nats', nats.url, '--cluster', cluster]
 

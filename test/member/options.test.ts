@@ -1,11 +1,13 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { checkOptions, optionRows, resolveOptions } from '../../src/member/options.ts'
+import { removeTemporaryFolders, temporaryFolder } from '../support/temporary-folder.ts'
+
+afterAll(removeTemporaryFolders)
 
 function file(name: string, content: string): string {
-  const path = join(mkdtempSync(join(tmpdir(), 'actorgrid-options-')), name)
+  const path = join(temporaryFolder('options'), name)
   writeFileSync(path, content)
   return path
 }
