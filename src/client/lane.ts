@@ -20,6 +20,19 @@ import type { PendingCall } from './pending-call.ts'
 const NUMBER_MAX = 0xffff_ffff
 const NO_BYTES = Buffer.alloc(0)
 
+/** Whether one place in a partition's history is before another. */
+export function isBefore(
+  era: number,
+  epoch: number,
+  seq: number,
+  floorEra: number,
+  floorEpoch: number,
+  floorSeq: number,
+): boolean {
+  if (era !== floorEra) return era < floorEra
+  return epoch !== floorEpoch ? epoch < floorEpoch : seq < floorSeq
+}
+
 export class Lane {
   readonly partition: number
   /** The newest epoch known, and who owns the partition in it. */
@@ -195,6 +208,16 @@ export class Lane {
       call.send(link, this.ackUpTo, this.epoch, this.remembered)
       peer.wrote(call.sizeBytes)
     }
+  }
+
+  /** A reply has shown a place in the history. */
+  saw(era: number, epoch: number, seq: number): void {
+    if (!isBefore(this.era, this.seenEpoch, this.seq, era, epoch, seq)) return
+    // After a declared loss nothing of this session is remembered any more.
+    if (era > this.era) this.remembered = false
+    this.era = era
+    this.seenEpoch = epoch
+    this.seq = seq
   }
 
   /** Visits every call whose deadline has passed, and finds the next deadline. */

@@ -26,18 +26,17 @@ import {
 import type { Link } from '../transport/transport.ts'
 import { Calls, type CallsHandler } from './calls.ts'
 import { type ClientMetrics, zeroMetrics } from './client-metrics.ts'
-import { Lane } from './lane.ts'
+import { isBefore, Lane } from './lane.ts'
 import { MapCatalog, type MapGate, type MapWaiter } from './map-catalog.ts'
 import { NO_CALL, type Peer, probe, writeQuestion, writeViewRequest } from './peer.ts'
 import { leavesTrace, type PendingCall } from './pending-call.ts'
 import { RetryClock } from './retry-clock.ts'
 import { Roster, type RosterHandler, type RosterOptions } from './roster.ts'
+import { ViewOrder } from './view-order.ts'
 
 /** A member that has not taken what was sent is looked at again after this time. */
 const FULL_RETRY_MS = 2
 const VIEW_REQUEST_MS = 100
-/** Runs of the configuration log that are remembered as over. */
-const BOOTS_MAX = 64
 
 /** Refusals after which the same call is sent again. */
 const RETRIED: ReadonlySet<string> = new Set([
@@ -85,8 +84,7 @@ export class Router implements RosterHandler, CallsHandler {
   readonly #reader = new ByteReader(Buffer.alloc(0))
   readonly #reply = new ReplyView()
   readonly #sinks = new Map<number, EventSink>()
-  /** The boots of views that were taken. */
-  readonly #boots = new Set<string>()
+  readonly #order = new ViewOrder()
   #lastWatch = 0
   #viewRequestedMs = Number.NEGATIVE_INFINITY
   #wasConnected = false
@@ -305,13 +303,7 @@ export class Router implements RosterHandler, CallsHandler {
       call.reject(new GridError('INTERNAL', what))
       return
     }
-    if (isBefore(lane.era, lane.seenEpoch, lane.seq, era, epoch, seq)) {
-      // After a declared loss nothing of this session is remembered any more.
-      if (era > lane.era) lane.remembered = false
-      lane.era = era
-      lane.seenEpoch = epoch
-      lane.seq = seq
-    }
+    lane.saw(era, epoch, seq)
     if (!lane.remembered && leavesTrace(call.operation, reply)) lane.remembered = true
     let result: unknown
     try {
@@ -377,7 +369,7 @@ export class Router implements RosterHandler, CallsHandler {
     if (before === undefined) this.lanes = view.epochs.map((_, partition) => new Lane(partition, this.limits))
     else if (before.clusterId !== view.clusterId || before.epochs.length !== view.epochs.length)
       throw this.#foreign(peer)
-    const newer = before === undefined || this.#supersedes(peer, view, before)
+    const newer = before === undefined || this.#order.supersedes(view, before, peer.boot)
     peer.boot = view.boot
     this.roster.proven(peer)
     if (newer) {
@@ -411,19 +403,6 @@ export class Router implements RosterHandler, CallsHandler {
       this.catalog.endCalls(new GridError('WRONG_CLUSTER', text))
     }
     return new GridError('WRONG_CLUSTER', text)
-  }
-
-  /**
-   * Whether a view is newer. Versions fall when the configuration log is rolled back, and then its boot is another one:
-   * an unseen boot is newer than the present, a seen one older, unless this very member has gone over to it. (A member
-   * that lags behind may show a boot for the first time that was over already.)
-   */
-  #supersedes(peer: Peer, view: ClientView, before: ClientView): boolean {
-    if (view.boot === before.boot) return view.version > before.version
-    if (this.#boots.has(view.boot) && peer.boot !== before.boot) return false
-    if (this.#boots.size >= BOOTS_MAX) this.#boots.clear()
-    this.#boots.add(before.boot).add(view.boot)
-    return true
   }
 
   // --- Subscriptions
@@ -460,18 +439,6 @@ export class Router implements RosterHandler, CallsHandler {
     await this.roster.close()
     assert(this.calls.pending === 0, 'every call of a closed client is settled')
   }
-}
-
-function isBefore(
-  era: number,
-  epoch: number,
-  seq: number,
-  floorEra: number,
-  floorEpoch: number,
-  floorSeq: number,
-): boolean {
-  if (era !== floorEra) return era < floorEra
-  return epoch !== floorEpoch ? epoch < floorEpoch : seq < floorSeq
 }
 
 function restated(error: GridError, applied: Applied): GridError {
