@@ -418,7 +418,8 @@ export class ConfigLog {
   /** Whether somebody who could take over from this member has been heard of lately, whatever the roster says. */
   hearsOthers(now: Now): boolean {
     for (const [id, { info, clusterId, heardMonoMs }] of this.announced) {
-      if (id === this.info.id || info.state !== 'active' || clusterId !== this.view.clusterId) continue
+      const stranger = clusterId !== '' && clusterId !== this.view.clusterId
+      if (id === this.info.id || info.state !== 'active' || stranger) continue
       if (now.monoMs - heardMonoMs < this.#settings.silentRemoveMs && !this.memory.hasDied(id)) return true
     }
     return false
