@@ -35,6 +35,8 @@ import { type EndHandler, type LinkEnd, type Network, Process } from './network.
 import { WatchClient } from './watch-client.ts'
 
 const DEADLINE_MS = 5000
+/** Maps that are opened now and then and not used. */
+const OTHER_MAPS = 12
 
 interface Pending {
   readonly record: CallRecord
@@ -92,6 +94,8 @@ export interface ClientOptions {
   readonly unique: () => number
   /** Maps to open: the first is checked for linearizability, the second is bounded and its entries expire. */
   readonly maps: readonly { readonly name: string; readonly config: unknown }[]
+  /** A map, by the number of the request that stands for its name, has been given this number. */
+  readonly opened: (request: number, id: number) => void
 }
 
 export class SimClient extends Process {
@@ -100,6 +104,8 @@ export class SimClient extends Process {
   readonly #lanes: Lane[] = []
   readonly watches = new Map<string, WatchClient>()
   #view: ClientView | undefined
+  readonly #boots = new WeakMap<LinkEnd, string>()
+  readonly #seenBoots = new Set<string>()
   readonly maps: number[] = []
   stopped = false
   /** Versions read by getEntry, for conditional writes. */
@@ -161,6 +167,7 @@ export class SimClient extends Process {
           this.#openMaps(world.pick(open) as LinkEnd)
         if (open.length > 0 && world.chance(0.1)) {
           const end = world.pick(open) as LinkEnd
+          if (world.chance(0.3)) this.#openAnother(end)
           endMessage(end.out, beginMessage(end.out, MessageType.viewRequest))
           end.wake()
         }
@@ -178,6 +185,12 @@ export class SimClient extends Process {
       writeOpenMap(end.out, { request, name, config: w.take() })
     })
     end.wake()
+  }
+
+  /** One more map that holds nothing, so that there are definitions to lose. */
+  #openAnother(end: LinkEnd): void {
+    const request = this.#options.maps.length + this.world.int(OTHER_MAPS)
+    writeOpenMap(end.out, { request, name: `other-${request}`, config: new Uint8Array(0) })
   }
 
   #dial(address: string): void {
@@ -219,7 +232,7 @@ export class SimClient extends Process {
   #message(end: LinkEnd, type: number, r: ByteReader): void {
     switch (type) {
       case MessageType.view:
-        this.#viewed(readView(r))
+        this.#viewed(end, readView(r))
         return
       case MessageType.reply:
         this.#reply(end, new ReplyView().read(r))
@@ -236,8 +249,10 @@ export class SimClient extends Process {
         return
       case MessageType.mapOpened: {
         const { request, outcome } = readMapOpened(r)
-        if (typeof outcome === 'number') this.maps[request] = outcome
-        else if (outcome.code !== 'OVERLOADED') this.world.fail(`map: ${outcome.message}`)
+        if (typeof outcome === 'number') {
+          if (request < this.#options.maps.length) this.maps[request] = outcome
+          this.#options.opened(request, outcome)
+        } else if (outcome.code !== 'OVERLOADED') this.world.fail(`map: ${outcome.message}`)
         return
       }
       default:
@@ -245,12 +260,21 @@ export class SimClient extends Process {
     }
   }
 
-  #viewed(view: ClientView): void {
-    if (!this.#view || view.version >= this.#view.version) this.#view = view
+  #viewed(end: LinkEnd, view: ClientView): void {
+    if (!this.#view || this.#supersedes(end, view, this.#view)) this.#view = view
+    this.#boots.set(end, view.boot)
     view.epochs.forEach((epoch, p) => {
       const owner = view.members[view.owners[p]!]?.id
       if (owner !== undefined) this.#learn(p, epoch, owner)
     })
+  }
+
+  /** As in the real client: versions fall when the log loses its end, and then its boot is another one. */
+  #supersedes(end: LinkEnd, view: ClientView, before: ClientView): boolean {
+    if (view.boot === before.boot) return view.version >= before.version
+    if (this.#seenBoots.has(view.boot) && this.#boots.get(end) !== before.boot) return false
+    this.#seenBoots.add(before.boot).add(view.boot)
+    return true
   }
 
   #learn(partition: number, epoch: number, owner: string): void {
@@ -284,6 +308,8 @@ export class SimClient extends Process {
     const record: CallRecord = {
       client: this.host,
       key: key2,
+      keyBytes: Buffer.from(key).toString('hex'),
+      partition,
       ...this.#draw(key2),
       callMs: world.nowMs,
       ...none,

@@ -26,6 +26,9 @@ export interface ControlFace {
   announced(bytes: Uint8Array): void
 }
 
+/** How long after a change of the store's incarnation the one before may be shown. */
+const STALE_MS = 5000
+
 export const STORE_HOST = 'store'
 
 export const hashSecret = (secret: string): string => `hash of ${secret}`
@@ -34,6 +37,8 @@ export class ControlStore {
   readonly world: World
   entries: StoredEntry[] = []
   incarnation = 1
+  /** When the incarnation changed last. */
+  changedMs = Number.NEGATIVE_INFINITY
   isDown = false
   /** Probability that a request is late, and by how much at most. */
   lateProbability = 0
@@ -65,6 +70,13 @@ export class ControlStore {
     return this.#view
   }
 
+  /** Some are shown the past for a while, as by a server that has yet to hear of the new leader. */
+  evidence(): string {
+    const { world, changedMs, incarnation } = this
+    const stale = world.nowMs < changedMs + STALE_MS && world.chance(0.4)
+    return `store ${stale ? incarnation - 1 : incarnation}`
+  }
+
   delay(): number {
     const { world } = this
     return world.chance(this.lateProbability) ? world.between(1, this.lateMs) : world.between(0.3, 4)
@@ -80,21 +92,25 @@ export class ControlStore {
     this.onAppended(entry)
   }
 
-  /** The store starts again; what was appended in the last `lostMs` is gone. */
-  restart(lostMs: number): void {
+  /** The store starts again; what was appended in the last `lostMs`, and after `keptSeq`, is gone. */
+  restart(lostMs: number, keptSeq: number): void {
     const { world } = this
     const from = world.nowMs - lostMs
     const before = this.entries.length
-    this.entries = this.entries.filter((entry) => entry.seq <= this.keptSeq || entry.atMs <= from)
+    this.entries = this.entries.filter((entry) => entry.seq <= keptSeq || entry.atMs <= from)
     world.log(`store restarts, ${before - this.entries.length} entries lost`)
     this.#view = emptyView
     this.#folded = 0
     this.incarnation++
+    // Who is shown the past with a log that has lost its end cannot know; that is more than the protocol promises.
+    if (lostMs === 0) this.changedMs = world.nowMs
+    else this.changedMs = Number.NEGATIVE_INFINITY
     for (const handle of this.handles) handle.disconnect('the store has restarted')
   }
 
   checkpoint(): { readonly seq: number; readonly bytes: Uint8Array } | undefined {
-    if (this.entries.length < 3 || !this.world.chance(0.3)) return undefined
+    // One that covers the founding would be news to those who have yet to read of it.
+    if (this.keptSeq === 0 || !this.world.chance(0.3)) return undefined
     const upTo = 1 + this.world.int(this.entries.length)
     const view = foldEntries(emptyView, this.entries.slice(0, upTo), hashSecret)
     if (view.clusterId === '') return undefined
@@ -108,6 +124,9 @@ export class ControlHandle {
   readonly #process: Process
   readonly #face: ControlFace
   #connection = 0
+  /** The connection that the process knows of. */
+  #used = 0
+  #evidence = ''
   #connected = false
   #opening = false
   #reading = false
@@ -168,11 +187,27 @@ export class ControlHandle {
       const connection = ++this.#connection
       const checkpoint = this.#store.checkpoint()
       this.#seq = checkpoint?.seq ?? 0
-      const evidence = `store ${this.#store.incarnation}`
+      const evidence = this.#store.evidence()
+      this.#evidence = evidence
       this.#process.exec(() => {
-        if (connection === this.#connection) this.#face.opened(evidence, checkpoint)
+        if (connection !== this.#connection) return
+        this.#used = connection
+        this.#face.opened(evidence, checkpoint)
       })
       this.#read()
+    })
+  }
+
+  /** Another look at the store: where it shows another incarnation, reading begins anew. */
+  verify(): void {
+    const connection = this.#connection
+    this.#store.world.after(this.#store.delay(), () => {
+      if (connection !== this.#connection || !this.#connected || !this.#reachable) return
+      if (this.#store.evidence() === this.#evidence) return
+      this.#connected = false
+      this.#connection++
+      this.#reading = false
+      this.#open()
     })
   }
 
@@ -217,7 +252,8 @@ export class ControlHandle {
     const { world } = this.#store
     const { incarnation } = this.#store
     const by = this.#process.host
-    if (!this.#connected) return
+    // A process that slept through the end of a connection still writes to that one, and nobody reads it.
+    if (!this.#connected || this.#used !== this.#connection) return
     world.after(this.#store.delay(), () => {
       if (!this.#reachable) {
         // It may stand in a queue on the way, and land when nobody reckons with it any more.
@@ -228,7 +264,8 @@ export class ControlHandle {
         })
         return
       }
-      if (this.#store.incarnation !== incarnation && !world.chance(0.3)) return
+      // Connections do not outlive the server; what was under way on them is gone.
+      if (this.#store.incarnation !== incarnation) return
       this.#store.append(bytes, id, expectedSeq, by)
       this.readSoon()
     })

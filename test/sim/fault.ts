@@ -5,7 +5,10 @@
  * Each run has its own mix (swarm testing, Groce et al., ISSTA 2012): a run without pauses sees things that pauses hide.
  */
 
+import { GridError } from '../../src/core/base/errors.ts'
 import type { PartitionConfig } from '../../src/core/membership/config.ts'
+import { decodeMessage } from '../../src/core/membership/item.ts'
+import { LogStore } from '../../src/core/store/log-store.ts'
 import { STORE_HOST, type StoredEntry } from './control-store.ts'
 import type { SimMember } from './member.ts'
 import type { Simulation } from './simulation.ts'
@@ -22,10 +25,17 @@ export interface FaultMix {
   leave: number
   clock: number
   trigger: number
+  /** The same for plots of several steps against one partition. */
+  plot: number
+  /** A backup finds its memory full, and gives up what it holds. */
+  full: number
   everyMs: number
   /** All replicas of a partition may die, with proof: its data is declared lost. */
   loss: boolean
 }
+
+/** Between two faults of the clocks of one member. */
+const CLOCK_FAULT_APART_MS = 15_000
 
 export const noFaults: FaultMix = {
   kill: 0,
@@ -37,6 +47,8 @@ export const noFaults: FaultMix = {
   leave: 0,
   clock: 0,
   trigger: 0,
+  plot: 0,
+  full: 0,
   everyMs: 1000,
   loss: false,
 }
@@ -53,6 +65,8 @@ export function drawMix(world: World, rollback: boolean, loss: boolean): FaultMi
     leave: some() * 0.6,
     clock: world.chance(0.4) ? 0.4 : 0,
     trigger: world.chance(0.7) ? 0.3 * world.random.next() : 0,
+    plot: world.chance(0.4) ? world.random.next() : 0,
+    full: world.chance(0.2) ? 0.3 : 0,
     everyMs: world.between(300, 4000),
     loss,
   }
@@ -93,7 +107,7 @@ export class Faults {
   }
 
   #draw(): void {
-    const { kill, pause, cut, breakLink, storeDown, rollback, leave, clock } = this.#mix
+    const { kill, pause, cut, breakLink, storeDown, rollback, leave, clock, full } = this.#mix
     const table: [number, () => void][] = [
       [kill, () => this.kill(this.#member())],
       [pause, () => this.#pauseOne()],
@@ -103,6 +117,7 @@ export class Faults {
       [rollback, () => this.rollback(this.#world.between(0, 8000))],
       [leave, () => this.#leaveOne()],
       [clock, () => this.#clock()],
+      [full, () => this.#fill()],
     ]
     let x = this.#world.random.next() * table.reduce((sum, [weight]) => sum + weight, 0)
     for (const [weight, run] of table) {
@@ -174,12 +189,35 @@ export class Faults {
     const member = this.#member()
     if (!member) return
     const { world } = this.#sim
+    // Both at once would hide the pause from both clocks, which leases do not survive.
+    if (world.nowMs - member.clockFaultMs < CLOCK_FAULT_APART_MS) return
+    member.clockFaultMs = world.nowMs
     if (world.chance(0.5)) {
       this.count('suspend')
       member.suspend(world.between(500, 8000))
     } else {
       this.count('wall step')
       member.wallStepMs += world.between(-5000, 5000)
+    }
+  }
+
+  /** The next records that a backup is sent are too much for it. */
+  #fill(): void {
+    const { world, checker, partitionCount } = this.#sim
+    const member = this.#member()
+    const partition = member?.engine.partitions[world.int(partitionCount)]
+    const store = partition?.replica?.store
+    if (!member || !store || partition.role !== 'backup' || this.#spared) return
+    store.appendBytes = (...records) => {
+      store.appendBytes = LogStore.prototype.appendBytes
+      // Only now it shows whether it can be spared.
+      if (!this.active || this.#spared || (!this.#mix.loss && !this.#survivable(member)))
+        return store.appendBytes(...records)
+      this.count('full')
+      const owner = this.#sim.members.find(({ id }) => id === partition.config?.owner)
+      if (this.#mix.loss && world.chance(0.5)) world.after(0, () => this.kill(owner))
+      checker.emptied.add(`${member.id} ${partition.id}`)
+      throw new GridError('STORE_FULL', 'no room for another record')
     }
   }
 
@@ -244,6 +282,8 @@ export class Faults {
     store.isDown = true
     world.after(durationMs, () => {
       store.isDown = false
+      // Another server may lead from now on, though nothing is lost.
+      if (world.chance(0.3)) store.restart(0, store.lastSeq)
     })
   }
 
@@ -256,10 +296,28 @@ export class Faults {
     this.#sparedUntilMs = world.nowMs + 40_000
     network.heal()
     store.isDown = true
-    store.restart(lostMs)
+    store.restart(lostMs, this.#knownSeq())
     world.after(world.between(500, 3000), () => {
       store.isDown = false
     })
+  }
+
+  /**
+   * Up to where the log is not lost. What it has confirmed must be known to somebody who is left, which is what the protocol
+   * assumes: not to the dead alone, and of a death, a farewell or a map at least one must have read.
+   */
+  #knownSeq(): number {
+    const { store, members } = this.#sim
+    const seen = Math.max(...members.map(({ engine }) => engine.view.version))
+    const kept = store.entries.filter(({ seq, bytes }) => {
+      const message = seq > seen ? decodeMessage(bytes) : undefined
+      if (!message) return false
+      return (
+        !members.some(({ id }) => id === message.by) ||
+        message.items.some(({ kind }) => kind === 'map' || kind === 'remove')
+      )
+    })
+    return Math.max(store.keptSeq, kept.at(-1)?.seq ?? 0)
   }
 
   // ---- at bad moments
@@ -280,7 +338,7 @@ export class Faults {
 
   /** After a turn of a member: it may be the worst moment. */
   observe(member: SimMember): void {
-    if (!this.active || this.#mix.trigger === 0) return
+    if (!this.active || (this.#mix.trigger === 0 && this.#mix.plot === 0)) return
     const { world } = this
     for (const { owner } of member.engine.partitions) {
       if (!owner) continue
@@ -288,7 +346,22 @@ export class Faults {
         this.count('at handover')
         this.#strike(member)
       }
+      const { adding } = owner.log
+      if (adding !== undefined && owner.unresolved && world.chance(this.#mix.plot * 0.1))
+        this.#atAdding(member, adding)
+      if (owner.log.required.length > 1 && owner.head > owner.commit && world.chance(this.#mix.plot * 0.004))
+        this.#splitTail(
+          member,
+          owner.log.required.map(({ id }) => id),
+        )
+      if (owner.log.required.length > 0 && world.chance(this.#mix.plot * 0.0005))
+        this.#staleGrant(
+          member,
+          owner.log.required.map(({ id }) => id),
+        )
       for (const peer of owner.log.peers.values()) {
+        if (peer.transfer && owner.log.required.length > 0 && world.chance(this.#mix.plot * 0.05))
+          this.#stallBackup(member, world.pick(owner.log.required).id)
         if (!peer.learner || !world.chance(this.#mix.trigger * 0.02)) continue
         this.count('at transfer')
         this.#strike(member)
@@ -298,6 +371,62 @@ export class Faults {
       this.count('mid-turn')
       this.#strike(member)
     }
+  }
+
+  #hostOf(id: string): string {
+    return this.#sim.members.find((member) => member.id === id)?.host ?? ''
+  }
+
+  /** A learner is being added: it hears nothing more from its owner, which dies when it has been added. */
+  #atAdding(owner: SimMember, learner: string): void {
+    const { world, network } = this.#sim
+    this.count('at adding')
+    network.cut([[owner.host, this.#hostOf(learner)]], world.between(2000, 6000))
+    this.#killSoon(owner, world.nowMs + world.between(3000, 5000))
+  }
+
+  /** A backup hears nothing while another member is taught, so that nothing is committed meanwhile. */
+  #stallBackup(owner: SimMember, backup: string): void {
+    const { world, network } = this.#sim
+    this.count('stalled backup')
+    network.cut([[owner.host, this.#hostOf(backup)]], world.between(500, 3000))
+  }
+
+  /** The backups' promises reach an owner late; by then nothing from it reaches them any more. */
+  #staleGrant(owner: SimMember, required: readonly string[]): void {
+    const { world, network } = this.#sim
+    this.count('stale grant')
+    const hosts = required.map((id) => this.#hostOf(id))
+    network.cut(
+      hosts.map((host) => [host, owner.host]),
+      world.between(2000, 3200),
+    )
+    const rest = [...hosts, STORE_HOST].map((host): [string, string] => [owner.host, host])
+    network.cut([...rest, [STORE_HOST, owner.host]], world.between(5000, 7000))
+  }
+
+  /** Kills a member as soon as it can be spared. */
+  #killSoon(member: SimMember, untilMs: number): void {
+    const { world } = this.#sim
+    world.after(world.between(100, 300), () => {
+      if (!this.active || !member.alive || world.nowMs > untilMs) return
+      this.kill(member)
+      this.#killSoon(member, untilMs)
+    })
+  }
+
+  /** The end of an owner's log reaches some of its replicas and not the others; those that have it sleep while it dies. */
+  #splitTail(owner: SimMember, required: readonly string[]): void {
+    const { world, network, members } = this.#sim
+    this.count('split tail')
+    const without = world.pick(required)
+    network.cut([[owner.host, this.#hostOf(without)]], world.between(500, 2000))
+    world.after(world.between(20, 200), () => {
+      for (const member of members)
+        if (required.includes(member.id) && member.id !== without)
+          this.pause(member, world.between(600, 1500))
+      this.kill(owner)
+    })
   }
 
   #strike(member: SimMember): void {

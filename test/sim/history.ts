@@ -19,6 +19,9 @@ export type CallKind =
 export interface CallRecord {
   readonly client: string
   readonly key: string
+  /** Of the key, as on the wire, in hexadecimal. */
+  readonly keyBytes: string
+  readonly partition: number
   readonly kind: CallKind
   /** What is to be written, or added. */
   readonly argument: number

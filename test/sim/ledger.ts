@@ -4,7 +4,9 @@
  */
 
 import { hashBytes } from '../../src/core/ring/hash.ts'
-import type { RecordView } from '../../src/core/store/record.ts'
+import { RecordKind, type RecordView } from '../../src/core/store/record.ts'
+import { decodeTrusted } from '../../src/core/wire/value.ts'
+import type { Written } from './witness.ts'
 
 export interface CommittedRecord {
   readonly kind: number
@@ -52,6 +54,32 @@ export class Ledger {
     return seq < log.length ? log[seq] : 'absent'
   }
 
+  /** The entries of a map after a record, by key; undefined where not every record up to there could be seen. */
+  entriesAt(partition: number, era: number, map: number, seq: number): Map<string, string> | undefined {
+    const log = this.#log(partition, era)
+    const entries = new Map<string, string>()
+    for (let at = 1; at <= seq; at++) {
+      const record = log[at]
+      if (!record) return undefined
+      if (record.map !== map) continue
+      if (record.kind === RecordKind.put) entries.set(record.key, record.value)
+      else if (record.kind === RecordKind.remove) entries.delete(record.key)
+      else if (record.kind === RecordKind.clear) entries.clear()
+    }
+    return entries
+  }
+
+  /** What was written of one key, in order, as far as anybody could look. */
+  written(partition: number, era: number, map: number, key: string): Written[] {
+    const found: Written[] = []
+    this.#log(partition, era).forEach((record, seq) => {
+      if (!record || record.map !== map || record.key !== key) return
+      if (record.kind === RecordKind.put) found.push({ seq, value: numberIn(record.value) })
+      else if (record.kind === RecordKind.remove) found.push({ seq, value: undefined })
+    })
+    return found
+  }
+
   #log(partition: number, era: number): (CommittedRecord | undefined)[] {
     this.#logs[partition] ??= new Map()
     const eras = this.#logs[partition]
@@ -61,4 +89,10 @@ export class Ledger {
     eras.set(era, created)
     return created
   }
+}
+
+/** The number that a stored value stands for. */
+function numberIn(value: string): number {
+  const bytes = Buffer.from(value, 'hex')
+  return (decodeTrusted(bytes, 0, bytes.length) as { n: number }).n
 }

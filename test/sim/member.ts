@@ -51,6 +51,8 @@ export class SimMember extends Process {
   readonly #dialled = new Map<MemberId, Dialled>()
   #suspendedMs = 0
   wallStepMs = 0
+  /** When a fault of its clocks began last. */
+  clockFaultMs = Number.NEGATIVE_INFINITY
   #working = false
   readonly #startMs: number
 
@@ -202,7 +204,7 @@ export class SimMember extends Process {
       announce: (bytes) => this.#control?.announce(bytes.slice()),
       dial: (id, address) => this.#dial(id, address),
       hangUp: (id) => this.#hangUp(id),
-      verify: () => {},
+      verify: () => this.#control.verify(),
       background: () => this.#workLater(),
       ended: (reason) => {
         this.world.after(0.01, () => {

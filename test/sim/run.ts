@@ -1,5 +1,5 @@
 /**
- * `npm run sim -- [--seed N] [--runs N] [--rollback] [--loss] [--trace] [--twice] [--plant NAME]`: runs seeds one after the other, and prints one
+ * `npm run sim -- [--seed N] [--runs N] [--rollback] [--loss] [--trace] [--twice] [--plant NAME] [--plants MAX]`: runs seeds one after the other, and prints one
  * line that replays each failure.
  */
 
@@ -18,8 +18,31 @@ const { values } = parseArgs({
     lines: { type: 'string', default: '200' },
     plant: { type: 'string', default: '' },
     fails: { type: 'string', default: '5' },
+    plants: { type: 'string', default: '' },
   },
 })
+
+/** For each planted bug, the first seed that shows it, up to as many as `--plants` says. */
+function plantTable(seedsMax: number): void {
+  for (const [name, { apply, options, expects }] of Object.entries(plants)) {
+    if (values.plant !== '' && values.plant !== name) continue
+    const restore = apply()
+    const sinceMs = performance.now()
+    let failure: string | undefined
+    let seed = 0
+    while (failure === undefined && seed < seedsMax) failure = simulate({ ...options, seed: ++seed }).failure
+    restore()
+    const seconds = ((performance.now() - sinceMs) / 1000).toFixed(1)
+    const what = failure?.split('\n')[0] ?? 'not shown'
+    const other = failure !== undefined && !expects.test(failure) ? ' (not what was expected)' : ''
+    process.stdout.write(`| ${name} | ${seed} | ${what}${other} | ${seconds} |\n`)
+  }
+}
+
+if (values.plants !== '') {
+  plantTable(Number(values.plants))
+  process.exit()
+}
 
 plants[values.plant]?.apply()
 

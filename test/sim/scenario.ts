@@ -58,4 +58,23 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     settings: { silentRemoveMs: 4000 },
     faultMs: 20_000,
   },
+  'maps are opened while the log loses its end': {
+    was: 'the numbers of maps that were lost with it went to other maps',
+    seeds: [1, 3],
+    mix: { ...noFaults, rollback: 1, everyMs: 5000 },
+    faultMs: 15_000,
+  },
+  'somebody reads late of the founding': {
+    was: 'it stood in sync without holding anything, when others had gone on meanwhile',
+    seeds: [12, 13],
+    mix: noFaults,
+    faultMs: 1000,
+  },
+  'an owner dies whose backup gave its data up': {
+    was: 'the backup could not take over, and since it lived the loss was never declared',
+    seeds: [161],
+    members: 3,
+    mix: { ...noFaults, full: 1, kill: 1, everyMs: 600, loss: true },
+    faultMs: 20_000,
+  },
 }

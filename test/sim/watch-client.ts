@@ -69,6 +69,8 @@ export class WatchClient {
     if (!end) return
     this.#end = end
     this.#owed = 0
+    // Now and then it has lost what it had.
+    if (this.#client.world.chance(0.2)) this.#position = 0
     const resume = this.#position > 0 ? { era: this.#era, seq: this.#position } : undefined
     if (!resume) this.#forget()
     const heldKnown = this.filtered && resume !== undefined && this.#client.world.chance(0.5)
@@ -138,6 +140,7 @@ export class WatchClient {
         if (this.#streaming) this.#fail('the snapshot ends twice')
         this.#streaming = true
         this.#lastSeq = Math.max(this.#lastSeq, seq)
+        this.#expectWhole(seq, era)
         return
     }
     if (seq <= this.#lastSeq) this.#fail(`event ${event.kind} of seq ${seq} after ${this.#lastSeq}`)
@@ -163,6 +166,17 @@ export class WatchClient {
       if (record === 'absent') this.#fail(`told up to ${toSeq}, of which ${seq} is not committed`)
       if (record && record.map === this.map && this.#concerns(record)) this.#fail(`seq ${seq} was left out`)
     }
+  }
+
+  /** What is held is what was there at `seq`. */
+  #expectWhole(seq: number, era: number): void {
+    const there = this.#ledger.entriesAt(this.partition, era, this.map, seq)
+    if (!there) return
+    const wanted = [...there].filter(([, value]) => !this.filtered || matches(value))
+    const same =
+      wanted.length === this.held.size && wanted.every(([key, value]) => this.held.get(key)?.value === value)
+    if (!same)
+      this.#fail(`the rows end with ${this.held.size} entries, there were ${wanted.length} at ${seq}`)
   }
 
   #concerns(record: CommittedRecord): boolean {
