@@ -354,12 +354,20 @@ export class Faults {
           member,
           owner.log.required.map(({ id }) => id),
         )
-      if (owner.log.required.length > 0 && world.chance(this.#mix.plot * 0.0005))
+      if (owner.log.required.length > 0 && world.chance(this.#mix.plot * 0.002))
         this.#staleGrant(
           member,
           owner.log.required.map(({ id }) => id),
         )
       for (const peer of owner.log.peers.values()) {
+        if (
+          peer.learner &&
+          !peer.transfer &&
+          peer.ack === peer.base &&
+          owner.head > peer.base &&
+          world.chance(this.#mix.plot * 0.5)
+        )
+          this.#atAdding(member, peer.id)
         if (peer.transfer && owner.log.required.length > 0 && world.chance(this.#mix.plot * 0.05))
           this.#stallBackup(member, world.pick(owner.log.required).id)
         if (!peer.learner || !world.chance(this.#mix.trigger * 0.02)) continue
