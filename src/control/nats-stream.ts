@@ -34,7 +34,8 @@ const MESSAGES_MAX = 20_000
 const REQUEST_TIMEOUT_MS = 3000
 const DUPLICATE_WINDOW_NS = 120e9
 const COVERS = 'Actorgrid-Covers'
-const NAME_IN_USE = 10058
+/** What a server says, by its version and by chance, when another member creates the same stream at the same time. */
+const CREATED_MEANWHILE: readonly unknown[] = [10058, 10065]
 const NO_REPLICAS = 10074
 const NO_PEERS = 10005
 
@@ -111,7 +112,7 @@ export class NatsStream {
       })
     } catch (error) {
       const code = codeOf(error)
-      const other = code === NAME_IN_USE ? await this.find() : undefined
+      const other = CREATED_MEANWHILE.includes(code) ? await this.find() : undefined
       if (other !== undefined) return other
       if (code !== NO_REPLICAS && code !== NO_PEERS) throw error
       const wanted = `${replicas ?? 3} copies of the log`
