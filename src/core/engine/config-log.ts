@@ -35,6 +35,8 @@ const HEAL_AFTER_MS = 2000
 const VERIFY_MS = 1000
 /** Changes of configuration in one message. */
 const ITEMS_MAX = 1000
+/** A member that has announced itself within this time counts as there. */
+const HEARD_LATELY_MS = 5 * ANNOUNCE_MS
 /** Members that are remembered by their announcements. */
 const ANNOUNCED_MAX = 2000
 /** Entries after which somebody writes a checkpoint. */
@@ -420,7 +422,9 @@ export class ConfigLog {
     for (const [id, { info, clusterId, heardMonoMs }] of this.announced) {
       const stranger = clusterId !== '' && clusterId !== this.view.clusterId
       if (id === this.info.id || info.state !== 'active' || stranger) continue
-      if (now.monoMs - heardMonoMs < this.#settings.silentRemoveMs && !this.memory.hasDied(id)) return true
+      if (this.view.members.get(id)?.state === 'leaving') continue
+      // Whoever lives says so every second; one that has left just before is waited for no longer than this.
+      if (now.monoMs - heardMonoMs < HEARD_LATELY_MS && !this.memory.hasDied(id)) return true
     }
     return false
   }
