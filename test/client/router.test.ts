@@ -461,7 +461,8 @@ describe('giving up', () => {
 
   test('a deadline after clean refusals: not applied, with the refusal as cause', async () => {
     cluster.intercept = () => new GridError('NO_LEASE', 'no lease')
-    const put = map.put(cluster.keyIn(0), 1, { timeoutMs: 120 })
+    // Attempts come after 1, 2, 4 … 128 ms and then every 200: at this deadline the call waits, and is not under way.
+    const put = map.put(cluster.keyIn(0), 1, { timeoutMs: 350 })
     await expect(put).rejects.toMatchObject({ code: 'TIMEOUT', applied: 'no', cause: { code: 'NO_LEASE' } })
   })
 
