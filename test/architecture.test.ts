@@ -55,8 +55,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** Files over 450 lines, each with the reason why it is better whole. */
 const LONG_FILES: Readonly<Record<string, string>> = {
-  'core/engine/config-log.ts':
-    'one conversation: folding, asking, boots and healing depend on each other line by line',
   'core/store/log-store.ts': 'the one door of a store; its parts have files of their own',
   'core/wire/message.ts': 'one fixed layout a message, read side by side with its counterpart',
 }

@@ -11,18 +11,16 @@
  * reports. When all of the roster have reported or are proven dead, or after the roll call's time, changes go on.
  */
 
-import { ByteReader, ByteWriter } from '../base/bytes.ts'
+import { ByteReader } from '../base/bytes.ts'
 import { GridError } from '../base/errors.ts'
-import { defaultLimits } from '../base/limits.ts'
 import { decodeView, encodeView } from '../membership/checkpoint.ts'
 import type { MemberId, MemberInfo, PartitionConfig } from '../membership/config.ts'
-import { fieldsOf, readMember, writeMember } from '../membership/field.ts'
 import { genesis, genesisAnew } from '../membership/genesis.ts'
 import { encodeMessage, type Item, type LogMessage } from '../membership/item.ts'
 import { emptyView, foldEntries, type View } from '../membership/view.ts'
 import type { Now } from '../partition/context.ts'
-import { AnnouncementKind, readAnnouncement, writeAnnouncement } from '../wire/message.ts'
-import { decodeValue, encodeValue } from '../wire/value.ts'
+import { AnnouncementKind, readAnnouncement } from '../wire/message.ts'
+import { memberAnnouncement, readMemberAnnouncement, whoIsThere } from './announcement.ts'
 import { LogMemory, numbered } from './log-memory.ts'
 import type { Effects, Settings } from './settings.ts'
 
@@ -409,9 +407,7 @@ export class ConfigLog {
       this.#recall(now)
     }
     if (kind !== AnnouncementKind.member) return
-    const fields = fieldsOf(decodeValue(info, 0, info.length, defaultLimits))
-    const member = readMember(fields.member)
-    const clusterId = typeof fields.clusterId === 'string' ? fields.clusterId : ''
+    const { member, clusterId } = readMemberAnnouncement(info)
     if (this.announced.size >= ANNOUNCED_MAX) this.#forgetSilent(now)
     if (this.announced.size >= ANNOUNCED_MAX && !this.announced.has(member.id)) return
     this.announced.set(member.id, { info: member, clusterId, heardMonoMs: now.monoMs })
@@ -436,16 +432,8 @@ export class ConfigLog {
   }
 
   #say(kind: number): void {
-    const w = new ByteWriter(256)
-    const { info } = this
-    if (kind === AnnouncementKind.who) {
-      writeAnnouncement(w, { kind, id: '', address: '', info: new Uint8Array(0) })
-    } else {
-      const body = new ByteWriter(256)
-      encodeValue(body, { member: writeMember(info), clusterId: this.view.clusterId }, defaultLimits)
-      writeAnnouncement(w, { kind, id: info.id, address: info.address, info: body.take() })
-    }
-    this.#effects.announce(w.take())
+    const who = kind === AnnouncementKind.who
+    this.#effects.announce(who ? whoIsThere() : memberAnnouncement(this.info, this.view.clusterId))
   }
 }
 
