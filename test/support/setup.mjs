@@ -1,9 +1,10 @@
 /**
- * Makes a bare clone ready to run: `node test/support/setup.mjs [--nats] [--redis]`.
+ * Makes a bare clone ready to run: `node test/support/setup.mjs [--nats] [--redis] [--program NAME]…`.
  *
  * Checks the version of Node, installs the dependencies when they differ from package-lock.json, compiles what has
  * changed, and finds or installs nats-server (`--nats`: it must be there; otherwise its absence is only reported)
- * and redis-server (`--redis`, for the benchmarks). Speaks on standard error only. Plain JavaScript without a
+ * and redis-server (`--redis`, for the benchmarks). A program is a folder of test/ that is run by itself
+ * (`--program sim`), and is compiled only where it is named. Speaks on standard error only. Plain JavaScript without a
  * dependency, because it runs before there are any.
  */
 
@@ -30,6 +31,15 @@ const PROJECTS = [
   { name: 'examples', sources: ['src', 'examples'], output: 'build/examples' },
   { name: 'bench', sources: ['src', 'bench'], output: 'build/bench' },
 ]
+
+const wanted = process.argv.slice(2)
+for (const [i, option] of wanted.entries())
+  if (option === '--program')
+    PROJECTS.push({
+      name: `test/${wanted[i + 1]}`,
+      sources: ['src', 'test'],
+      output: `build/${wanted[i + 1]}`,
+    })
 
 const say = (text) => process.stderr.write(`setup: ${text}\n`)
 
@@ -80,7 +90,7 @@ function compile() {
   const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
   for (const { name, sources, output } of PROJECTS) {
     if (!existsSync(join(ROOT, name, 'tsconfig.json'))) continue
-    const stamp = join(ROOT, 'build', `${name}.stamp`)
+    const stamp = join(ROOT, 'build', `${name.replace('/', '-')}.stamp`)
     const inputs = [...sources, 'package-lock.json'].map((path) => newestChange(join(ROOT, path)))
     const started = Date.now()
     const done = existsSync(stamp) && existsSync(join(ROOT, output)) ? Number(readFileSync(stamp, 'utf8')) : 0
@@ -127,7 +137,6 @@ function provide(name, variable, required) {
   say(help)
 }
 
-const wanted = process.argv.slice(2)
 checkNode()
 installDependencies()
 compile()
