@@ -11,6 +11,7 @@ import { decodeMessage } from '../../src/core/membership/item.ts'
 import { LogStore } from '../../src/core/store/log-store.ts'
 import { STORE_HOST, type StoredEntry } from './control-store.ts'
 import type { SimMember } from './member.ts'
+import { type PlotKind, Plots } from './plot.ts'
 import type { Simulation } from './simulation.ts'
 import type { World } from './world.ts'
 
@@ -25,8 +26,10 @@ export interface FaultMix {
   leave: number
   clock: number
   trigger: number
-  /** The same for plots of several steps against one partition. */
+  /** The same for plots of several steps against one partition (plot.ts). */
   plot: number
+  /** How much more often than the others a plot of this kind is drawn; 1 where nothing is said. */
+  plots: Readonly<Partial<Record<PlotKind, number>>>
   /** A backup finds its memory full, and gives up what it holds. */
   full: number
   everyMs: number
@@ -48,6 +51,7 @@ export const noFaults: FaultMix = {
   clock: 0,
   trigger: 0,
   plot: 0,
+  plots: {},
   full: 0,
   everyMs: 1000,
   loss: false,
@@ -66,6 +70,7 @@ export function drawMix(world: World, rollback: boolean, loss: boolean): FaultMi
     clock: world.chance(0.4) ? 0.4 : 0,
     trigger: world.chance(0.7) ? 0.3 * world.random.next() : 0,
     plot: world.chance(0.4) ? world.random.next() : 0,
+    plots: {},
     full: world.chance(0.2) ? 0.3 : 0,
     everyMs: world.between(300, 4000),
     loss,
@@ -78,6 +83,7 @@ export class Faults {
   readonly #sim: Simulation
   readonly #world: World
   readonly #mix: FaultMix
+  readonly #plots: Plots
   /** Until then the store stays reachable and nobody dies: the log was rolled back and is being healed. */
   #sparedUntilMs = 0
 
@@ -85,6 +91,7 @@ export class Faults {
     this.#sim = sim
     this.#world = sim.world
     this.#mix = mix
+    this.#plots = new Plots(sim, mix, this)
     sim.store.onAppended = (entry) => this.#appended(entry)
     this.#round()
   }
@@ -326,127 +333,15 @@ export class Faults {
     if (!this.active || !this.#world.chance(this.#mix.trigger * 0.4)) return
     const proposer = this.#sim.members.find(({ host }) => host === entry.by)
     if (!proposer) return
-    const { world } = this
+    const { world } = this.#sim
     if (world.chance(0.6)) this.isolate(proposer, world.between(1000, 10_000))
     else if (world.chance(0.5)) this.pause(proposer, world.between(1000, 8000))
     else this.kill(proposer)
   }
 
-  get world(): World {
-    return this.#world
-  }
-
   /** After a turn of a member: it may be the worst moment. */
   observe(member: SimMember): void {
-    if (!this.active || (this.#mix.trigger === 0 && this.#mix.plot === 0)) return
-    const { world } = this
-    for (const { owner } of member.engine.partitions) {
-      if (!owner) continue
-      if (owner.stopped && world.chance(this.#mix.trigger * 0.05)) {
-        this.count('at handover')
-        this.#strike(member)
-      }
-      const { adding } = owner.log
-      if (adding !== undefined && owner.unresolved && world.chance(this.#mix.plot * 0.1))
-        this.#atAdding(member, adding)
-      if (owner.log.required.length > 1 && owner.head > owner.commit && world.chance(this.#mix.plot * 0.004))
-        this.#splitTail(
-          member,
-          owner.log.required.map(({ id }) => id),
-        )
-      if (owner.log.required.length > 0 && world.chance(this.#mix.plot * 0.002))
-        this.#staleGrant(
-          member,
-          owner.log.required.map(({ id }) => id),
-        )
-      for (const peer of owner.log.peers.values()) {
-        if (
-          peer.learner &&
-          !peer.transfer &&
-          peer.ack === peer.base &&
-          owner.head > peer.base &&
-          world.chance(this.#mix.plot * 0.5)
-        )
-          this.#atAdding(member, peer.id)
-        if (peer.transfer && owner.log.required.length > 0 && world.chance(this.#mix.plot * 0.05))
-          this.#stallBackup(member, world.pick(owner.log.required).id)
-        if (!peer.learner || !world.chance(this.#mix.trigger * 0.02)) continue
-        this.count('at transfer')
-        this.#strike(member)
-      }
-    }
-    if (world.chance(this.#mix.trigger * 0.0005)) {
-      this.count('mid-turn')
-      this.#strike(member)
-    }
-  }
-
-  #hostOf(id: string): string {
-    return this.#sim.members.find((member) => member.id === id)?.host ?? ''
-  }
-
-  /** A learner is being added: it hears nothing more from its owner, which dies when it has been added. */
-  #atAdding(owner: SimMember, learner: string): void {
-    const { world, network } = this.#sim
-    this.count('at adding')
-    network.cut([[owner.host, this.#hostOf(learner)]], world.between(2000, 6000))
-    this.#killSoon(owner, world.nowMs + world.between(3000, 5000))
-  }
-
-  /** A backup hears nothing while another member is taught, so that nothing is committed meanwhile. */
-  #stallBackup(owner: SimMember, backup: string): void {
-    const { world, network } = this.#sim
-    this.count('stalled backup')
-    network.cut([[owner.host, this.#hostOf(backup)]], world.between(500, 3000))
-  }
-
-  /** The backups' promises reach an owner late; by then nothing from it reaches them any more. */
-  #staleGrant(owner: SimMember, required: readonly string[]): void {
-    const { world, network } = this.#sim
-    this.count('stale grant')
-    const hosts = required.map((id) => this.#hostOf(id))
-    network.cut(
-      hosts.map((host) => [host, owner.host]),
-      world.between(2000, 3200),
-    )
-    const rest = [...hosts, STORE_HOST].map((host): [string, string] => [owner.host, host])
-    network.cut([...rest, [STORE_HOST, owner.host]], world.between(5000, 7000))
-  }
-
-  /** Kills a member as soon as it can be spared. */
-  #killSoon(member: SimMember, untilMs: number): void {
-    const { world } = this.#sim
-    world.after(world.between(100, 300), () => {
-      if (!this.active || !member.alive || world.nowMs > untilMs) return
-      this.kill(member)
-      this.#killSoon(member, untilMs)
-    })
-  }
-
-  /** The end of an owner's log reaches some of its replicas and not the others; those that have it sleep while it dies. */
-  #splitTail(owner: SimMember, required: readonly string[]): void {
-    const { world, network, members } = this.#sim
-    this.count('split tail')
-    const without = world.pick(required)
-    network.cut([[owner.host, this.#hostOf(without)]], world.between(500, 2000))
-    world.after(world.between(20, 200), () => {
-      for (const member of members)
-        if (required.includes(member.id) && member.id !== without)
-          this.pause(member, world.between(600, 1500))
-      this.kill(owner)
-    })
-  }
-
-  #strike(member: SimMember): void {
-    const { world, network } = this.#sim
-    const x = world.random.next()
-    if (x < 0.3) {
-      for (const link of [...network.links])
-        if (link.ends.some(({ process }) => process === member) && world.chance(0.6))
-          link.breakFrom(world.pick(link.ends), world.chance(0.4))
-    } else if (x < 0.55) this.pause(member, world.between(500, 9000))
-    else if (x < 0.8) this.isolate(member, world.between(1000, 9000))
-    else world.after(0, () => this.kill(member))
+    if (this.active) this.#plots.observe(member)
   }
 
   /** Everything works from now on. */

@@ -4,7 +4,7 @@
  */
 
 import { parseArgs } from 'node:util'
-import { plants } from './plant.ts'
+import { plants } from './plant/table.ts'
 import { type RunResult, simulate } from './simulation.ts'
 
 const { values } = parseArgs({

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { plants } from './plant.ts'
+import { plants } from './plant/table.ts'
 import { scenarios } from './scenario.ts'
 import { simulate } from './simulation.ts'
 

@@ -1,0 +1,24 @@
+/** All planted bugs, by name; a file of its own for each part of the protocol. */
+
+import { acknowledgements } from './acknowledgement.ts'
+import { additions } from './addition.ts'
+import { boots } from './boot.ts'
+import { handovers } from './handover.ts'
+import { leases } from './lease.ts'
+import { logMatching } from './log-matching.ts'
+import type { Plant } from './plant.ts'
+import { repetitions } from './repetition.ts'
+import { transfers } from './transfer.ts'
+import { watches } from './watch.ts'
+
+export const plants: Readonly<Record<string, Plant>> = {
+  ...acknowledgements,
+  ...leases,
+  ...logMatching,
+  ...repetitions,
+  ...additions,
+  ...handovers,
+  ...boots,
+  ...transfers,
+  ...watches,
+}

@@ -1,0 +1,25 @@
+/** Planted bugs: what a learner is taught. */
+
+import { ByteWriter } from '../../../src/core/base/bytes.ts'
+import { Replica } from '../../../src/core/partition/replica.ts'
+import { SessionTable } from '../../../src/core/partition/session-table.ts'
+import { type Plant, patch } from './plant.ts'
+
+export const transfers: Readonly<Record<string, Plant>> = {
+  /** A learner is not told of the sessions. */
+  stateNotSent: {
+    expects: /holds other entries|not linearizable/,
+    apply: () =>
+      patch(
+        Replica.prototype,
+        'encodeState',
+        () =>
+          function (this: Replica) {
+            const w = new ByteWriter()
+            this.epochs.encode(w)
+            new SessionTable().encode(w)
+            return w.take()
+          },
+      ),
+  },
+}
