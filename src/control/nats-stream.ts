@@ -132,13 +132,14 @@ export class NatsStream {
 
   /**
    * Names the incarnation of the store: when the stream was made, and who answers for it. A server's id is new at
-   * each start; in a NATS cluster members are connected to different servers, so there it is the stream's leader, and
-   * undefined while there is none.
+   * each start; in a NATS cluster members are connected to different servers, so there it is the stream's leader and
+   * since when it leads (nats-server 2.12 and newer tell), and undefined while there is none.
    */
   async evidence(known?: StreamInfo): Promise<string | undefined> {
     const info = known ?? (await this.manager.streams.info(this.name))
-    const server = this.clustered ? info.cluster?.leader : this.connection.info?.server_id
-    return server ? `${info.created} ${server}` : undefined
+    if (!this.clustered) return `${info.created} ${this.connection.info?.server_id}`
+    const { leader, leader_since: since = '' } = info.cluster ?? {}
+    return leader ? `${info.created} ${leader} ${since}`.trimEnd() : undefined
   }
 
   /** The message at `seq`, or null where there is none (any more, or yet). */

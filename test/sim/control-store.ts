@@ -37,8 +37,9 @@ export class ControlStore {
   readonly world: World
   entries: StoredEntry[] = []
   incarnation = 1
-  /** When the incarnation changed last. */
+  /** When the incarnation changed last, and where the log ended after it, if it lost its end with it. */
   changedMs = Number.NEGATIVE_INFINITY
+  cutSeq = -1
   isDown = false
   /** Probability that a request is late, and by how much at most. */
   lateProbability = 0
@@ -70,10 +71,13 @@ export class ControlStore {
     return this.#view
   }
 
-  /** Some are shown the past for a while, as by a server that has yet to hear of the new leader. */
-  evidence(): string {
-    const { world, changedMs, incarnation } = this
-    const stale = world.nowMs < changedMs + STALE_MS && world.chance(0.4)
+  /**
+   * Some are shown the past for a while, as by a server that has yet to hear of the new leader. Not where the log has lost
+   * its end, and by what they had seen of it (`seenSeq`) they cannot know: that is more than the protocol promises.
+   */
+  evidence(seenSeq: number): string {
+    const { world, changedMs, incarnation, cutSeq } = this
+    const stale = world.nowMs < changedMs + STALE_MS && seenSeq > cutSeq && world.chance(0.4)
     return `store ${stale ? incarnation - 1 : incarnation}`
   }
 
@@ -102,9 +106,8 @@ export class ControlStore {
     this.#view = emptyView
     this.#folded = 0
     this.incarnation++
-    // Who is shown the past with a log that has lost its end cannot know; that is more than the protocol promises.
-    if (lostMs === 0) this.changedMs = world.nowMs
-    else this.changedMs = Number.NEGATIVE_INFINITY
+    this.changedMs = world.nowMs
+    this.cutSeq = before > this.entries.length ? this.lastSeq : -1
     for (const handle of this.handles) handle.disconnect('the store has restarted')
   }
 
@@ -133,6 +136,9 @@ export class ControlHandle {
   #again = false
   #seq = 0
   #missedMs = 0
+  /** Whether the process has read to the end on this connection, and how far it has seen the log. */
+  #ready = false
+  #seenSeq = 0
 
   constructor(store: ControlStore, process: Process, face: ControlFace) {
     this.#store = store
@@ -187,11 +193,12 @@ export class ControlHandle {
       const connection = ++this.#connection
       const checkpoint = this.#store.checkpoint()
       this.#seq = checkpoint?.seq ?? 0
-      const evidence = this.#store.evidence()
+      const evidence = this.#store.evidence(this.#seenSeq)
       this.#evidence = evidence
       this.#process.exec(() => {
         if (connection !== this.#connection) return
         this.#used = connection
+        this.#ready = false
         this.#face.opened(evidence, checkpoint)
       })
       this.#read()
@@ -203,7 +210,7 @@ export class ControlHandle {
     const connection = this.#connection
     this.#store.world.after(this.#store.delay(), () => {
       if (connection !== this.#connection || !this.#connected || !this.#reachable) return
-      if (this.#store.evidence() === this.#evidence) return
+      if (this.#store.evidence(this.#seenSeq) === this.#evidence) return
       this.#connected = false
       this.#connection++
       this.#reading = false
@@ -233,14 +240,18 @@ export class ControlHandle {
         return
       }
       const count = 1 + world.int(16)
-      const found = this.#store.entries.filter((entry) => entry.seq > this.#seq).slice(0, count)
+      // Entry n stands at n - 1, whatever has been lost behind it.
+      const found = this.#store.entries.slice(this.#seq, this.#seq + count)
       this.#seq = found.at(-1)?.seq ?? this.#seq
-      const caughtUp = this.#seq >= this.#store.lastSeq
+      const seq = this.#seq
+      const caughtUp = seq >= this.#store.lastSeq
       world.after(this.#store.delay(), () => {
         if (connection !== this.#connection) return
         this.#process.exec(() => {
           if (connection !== this.#connection) return
           this.#face.entries(found, caughtUp)
+          this.#ready ||= caughtUp
+          if (this.#ready) this.#seenSeq = seq
         })
         this.#reading = false
         if (!caughtUp || this.#again) this.#read()

@@ -119,7 +119,7 @@ export class Simulation {
       rebalanceDelayMs: world.pick([100, 1000]),
       silentRemoveMs: world.pick([4000, 8000, 15_000]),
       rollCallMs: 30_000,
-      rollCallMinMs: 1000,
+      rollCallMinMs: 5000,
       transfersMax: 1 + world.int(4),
       chunkBytes: world.pick([64, 64, 1000, 64 * 1024]),
       memoryBytesMax: 64 * 1024 * 1024,

@@ -6,8 +6,8 @@
  * a partition's configuration is asked for again and again, under ever new message ids but with the same configuration
  * id, until the log shows a successor of what it changes; it is never abandoned, for a copy under way can still land.
  *
- * *Boots.* Whenever the store's incarnation has changed, its newest entries may be gone. The first to notice records a
- * boot, which freezes configurations; each member then appends what it knows to be newer than the log (heal) and
+ * *Boots.* Whenever the store's incarnation has changed, its newest entries may be gone; where the log shows less than
+ * before, they are. The first to notice records a boot, which freezes configurations; each member then appends what it knows to be newer than the log (heal) and
  * reports. When all of the roster have reported or are proven dead, or after the roll call's time, changes go on.
  */
 
@@ -228,6 +228,7 @@ export class ConfigLog {
       !boot.frozen &&
       // What was appended last may be gone from a store that has started again; a boot is recorded first.
       boot.evidence === this.#evidence &&
+      boot.id !== this.memory.rewoundBoot &&
       (this.#reportedBoot === boot.id || !boot.roster.has(this.info.id))
     )
   }
@@ -320,7 +321,9 @@ export class ConfigLog {
 
   #checkBoot(now: Now): void {
     const { boot } = this.view
-    if (boot.evidence === this.#evidence) {
+    if (boot.id === this.memory.rewoundBoot) {
+      this.#recordBoot(now)
+    } else if (boot.evidence === this.#evidence) {
       this.#partedMonoMs = undefined
     } else if (this.#partedMonoMs === undefined) {
       // Either this member sees what the log has not yet heard of, or it sees what is past. It looks again first: two
@@ -328,9 +331,8 @@ export class ConfigLog {
       this.#partedMonoMs = now.monoMs
       this.#effects.verify()
     } else if (now.monoMs - this.#partedMonoMs >= VERIFY_MS) {
-      const id = this.#settings.newId()
       this.#partedMonoMs = undefined
-      this.ask(`boot ${boot.id}`, { kind: 'boot', id, prev: boot.id, evidence: this.#evidence }, now)
+      this.#recordBoot(now)
     }
     if (boot.frozen && now.monoMs - this.#bootMonoMs > this.#settings.rollCallMs) {
       this.#effects.note({
@@ -339,6 +341,12 @@ export class ConfigLog {
       })
       this.ask(`thaw ${boot.id}`, { kind: 'thaw', boot: boot.id }, now)
     }
+  }
+
+  #recordBoot(now: Now): void {
+    const { boot } = this.view
+    const id = this.#settings.newId()
+    this.ask(`boot ${boot.id}`, { kind: 'boot', id, prev: boot.id, evidence: this.#evidence }, now)
   }
 
   /** Tells the log what it has forgotten; when it knows all that this member does, reports. */

@@ -14,17 +14,26 @@ import { emptyView, type View } from '../membership/view.ts'
 /** Members of the past whose entries are kept. */
 const MEMBERS_MAX = 20_000
 const SECRETS_MAX = 2000
+/** Boots that are remembered: those that a log may fall back to. */
+const BOOTS_MAX = 100
 
 export class LogMemory {
   readonly #members = new Map<MemberId, MemberInfo>()
   readonly #secrets = new Map<MemberId, string>()
+  readonly #boots = new Map<string, true>()
+  /** The boot that the log had fallen back to when it was found to have lost its end. */
+  rewoundBoot: string | undefined
   /** Every map that the log has shown. */
   maps: readonly MapDefinition[] = []
   #view = emptyView
 
   /** Takes in a newer view. Returns false where it gives the number of a map to another one. */
   take(view: View): boolean {
-    const { maps, members, silent } = view
+    const { maps, members, silent, boot } = view
+    // A boot that this member has not seen was recorded since.
+    if (this.#boots.has(boot.id) && hasRewound(this.#view, view)) this.rewoundBoot = boot.id
+    this.#boots.set(boot.id, true)
+    trim(this.#boots, BOOTS_MAX)
     if (maps.some(({ name }, i) => i < this.maps.length && name !== this.maps[i]!.name)) return false
     if (maps.length > this.maps.length) this.maps = maps
     if (members !== this.#view.members || silent !== this.#view.silent) {
@@ -64,6 +73,14 @@ export class LogMemory {
     }
     return items
   }
+}
+
+/** Whether the log shows less than it had shown before: its end was lost, whatever its store says of itself. */
+function hasRewound(before: View, after: View): boolean {
+  if (before.clusterId === '' || after.clusterId !== before.clusterId) return false
+  if (after.version < before.version || after.maps.length < before.maps.length) return true
+  if (after.configs === before.configs) return false
+  return before.configs.some(({ epoch }, partition) => after.configs[partition]!.epoch < epoch)
 }
 
 /** Gives new maps the next numbers; none is asked for while the log may have lost maps that others know. */

@@ -58,3 +58,16 @@ test('new maps get the next numbers, and none while the log may have lost some',
   const healed = { kind: 'map' as const, name: 'r', config: {}, id: 2, healed: true }
   expect(numbered([...wishes, healed], 1, false)).toEqual([healed])
 })
+
+test('a log that falls back to a boot which was known has lost its end, and one with a new boot has not', () => {
+  const boot = (id: string) => ({ ...emptyView.boot, id })
+  const founded = { clusterId: 'c', version: 5, maps: [map(1, 'x')] }
+  const memory = new LogMemory()
+  memory.take(viewWith({ ...founded, boot: boot('one') }))
+  memory.take(viewWith({ ...founded, version: 6, boot: boot('one') }))
+  expect(memory.rewoundBoot).toBeUndefined()
+  memory.take(viewWith({ ...founded, version: 4, boot: boot('two') }))
+  expect(memory.rewoundBoot).toBeUndefined()
+  memory.take(viewWith({ ...founded, version: 7, boot: boot('two'), maps: [] }))
+  expect(memory.rewoundBoot).toBe('two')
+})

@@ -1,11 +1,28 @@
 /** Planted bugs: a store that has started again, and may have lost the end of the log. */
 
 import { ConfigLog } from '../../../src/core/engine/config-log.ts'
+import { LogMemory } from '../../../src/core/engine/log-memory.ts'
 import { ControlHandle } from '../control-store.ts'
 import { noFaults } from '../fault.ts'
 import { type Plant, patch } from './plant.ts'
 
 export const boots: Readonly<Record<string, Plant>> = {
+  /** A log that shows less than before is believed, as long as its store seems to be the same. */
+  noRewindCheck: {
+    expects: /does not recover|are both number|LOST|two owners/,
+    options: { rollback: true },
+    apply: () =>
+      patch(
+        LogMemory.prototype,
+        'take',
+        (original) =>
+          function (this: LogMemory, view) {
+            const fits = original.call(this, view)
+            this.rewoundBoot = undefined
+            return fits
+          },
+      ),
+  },
   /** Whoever sees another incarnation of the store than the log names records a boot at once, without a second look. */
   bootWithoutVerify: {
     expects: /does not recover/,
