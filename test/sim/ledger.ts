@@ -14,6 +14,9 @@ export interface CommittedRecord {
   /** Hexadecimal. */
   readonly key: string
   readonly value: string
+  /** Of a `remove`. */
+  readonly cause: number
+  readonly expiresAt: number
   readonly digest: number
   /** Of whoever committed it first. */
   readonly epoch: number
@@ -35,6 +38,8 @@ export class Ledger {
       map: record.map,
       key: record.bytes.toString('hex', record.keyStart, record.keyEnd),
       value: record.bytes.toString('hex', record.valueStart, record.valueEnd),
+      cause: record.cause,
+      expiresAt: record.expiresAt,
       digest,
       epoch,
     }
