@@ -1,0 +1,302 @@
+/**
+ * A real cluster under faults: nats-servers and members started by the compiled command line, each on its host. It offers
+ * what faults do to processes, follows the configuration log as members do, and knows from it when the cluster has healed.
+ */
+
+import { existsSync, mkdirSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Control } from '../../src/control/control.ts'
+import { observeNats } from '../../src/control/nats.ts'
+import { decodeView } from '../../src/core/membership/checkpoint.ts'
+import type { PartitionConfig } from '../../src/core/membership/config.ts'
+import { emptyView, foldEntries, type View } from '../../src/core/membership/view.ts'
+import { hashSecret } from '../../src/member/secret.ts'
+import type { Host, Hosts } from './host.ts'
+import { ChaosNats, ChaosNatsServer } from './nats.ts'
+import { ChaosProcess } from './process.ts'
+import { Progress } from './progress.ts'
+import type { Variant } from './variant.ts'
+import { guard, release } from './watchdog.ts'
+
+const ROOT = rootFolder()
+const MAIN = join(ROOT, 'dist', 'cli', 'main.js')
+const PROCESSORS = join(ROOT, 'test', 'chaos', 'processors.mjs')
+export const PARTITIONS = 31
+/** How long a healed cluster may take until every partition has all its replicas again. */
+const SETTLED_WITHIN_MS = 60_000
+const READY_WITHIN_MS = 60_000
+
+export interface ChaosMember {
+  readonly name: string
+  readonly host: Host
+  /** The incarnation. */
+  readonly id: string
+  readonly address: string
+  /** The member itself; `parent` is the small process that certifies its death. */
+  readonly pid: number
+  readonly parent: ChaosProcess
+}
+
+/** A moment at which partitions lost their owner, or whatever else took writes away from them. */
+export interface Hit {
+  readonly atMs: number
+  readonly partitions: readonly number[]
+}
+
+export class ChaosCluster {
+  readonly name: string
+  readonly variant: Variant
+  readonly nats: ChaosNats
+  /** Where logs and stores are. */
+  readonly folder: string
+  /** Members that run, or that are stopped and will run again. */
+  readonly members = new Map<string, ChaosMember>()
+  readonly paused = new Set<string>()
+  /** Since the round's beginning, oldest first. */
+  hits: Hit[] = []
+  /** Partitions that a fault took all replicas of, and when: the only ones that may be declared lost. */
+  readonly lost = new Map<number, number>()
+  view: View = emptyView
+  /** Configs after which a partition began anew, empty, since the round's beginning. */
+  losses: PartitionConfig[] = []
+  /** Resolves after more acknowledgements of the load; set by whoever makes the load. */
+  acks: (count: number) => Promise<void> = () => Promise.resolve()
+  readonly #hosts: Hosts
+  readonly #progress = new Progress()
+  readonly #ends: (() => Promise<unknown>)[] = []
+  #control: Control | undefined
+  #folding: View = emptyView
+  /** The log has been read to its end, on a connection that is there. */
+  #isFresh = false
+  #isEmpty = true
+  #names = 0
+
+  private constructor(name: string, variant: Variant, hosts: Hosts, nats: ChaosNats, folder: string) {
+    this.name = name
+    this.variant = variant
+    this.nats = nats
+    this.folder = folder
+    this.#hosts = hosts
+  }
+
+  static async start(name: string, variant: Variant, folder: string): Promise<ChaosCluster> {
+    mkdirSync(folder, { recursive: true })
+    const hosts = await variant.hosts()
+    const servers: ChaosNatsServer[] = []
+    for (let i = 1; i <= variant.servers; i++)
+      servers.push(await ChaosNatsServer.on(await hosts.add(`n${i}`), `n${i}`, folder))
+    const cluster = new ChaosCluster(name, variant, hosts, new ChaosNats(servers), folder)
+    try {
+      await cluster.nats.start()
+      await cluster.nats.ready(READY_WITHIN_MS)
+      await Promise.all(Array.from({ length: variant.members }, () => cluster.add()))
+      await cluster.#follow()
+      await cluster.settled()
+      return cluster
+    } catch (error) {
+      await cluster.close()
+      throw error
+    }
+  }
+
+  // ---- what can be done to it
+
+  /** Starts a member; resolves when it takes part. */
+  async add(): Promise<ChaosMember> {
+    const name = `m${++this.#names}`
+    const host = await this.#hosts.add(name)
+    const options = {
+      nats: this.nats.urls.join(','),
+      cluster: this.name,
+      name,
+      host: name,
+      listen: `${host.address}:0`,
+      'expect-members': this.variant.members,
+      'partition-count': PARTITIONS,
+      backups: this.variant.backups,
+      modules: PROCESSORS,
+      // The founders' NATS is new; who comes later must find out whether the log was lost.
+      ...(this.#isEmpty ? { 'found-after-ms': 0 } : {}),
+      ...this.variant.options,
+    }
+    const flags = Object.entries(options).flatMap(([option, value]) => [`--${option}`, String(value)])
+    const command = [process.execPath, MAIN, 'start', '--json', ...flags]
+    const parent = await ChaosProcess.start(host, command, join(this.folder, `${name}.log`), 'stdout')
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`${name} is not ready in time`)), READY_WITHIN_MS)
+    })
+    try {
+      const ready = JSON.parse(await Promise.race([parent.line(/^\{/), late])) as {
+        id: string
+        pid: number
+        address: string
+      }
+      guard(ready.pid)
+      void parent.ended.then(() => release(ready.pid))
+      const member = { name, host, parent, ...ready }
+      this.members.set(name, member)
+      this.#isEmpty = false
+      return member
+    } catch (error) {
+      await parent.kill()
+      throw error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** Ends the member's process at once; its parent lives and proves that. */
+  kill(member: ChaosMember): void {
+    this.#gone(member)
+    process.kill(member.pid, 'SIGKILL')
+  }
+
+  /** Ends the member and its parent at once: nobody is left to prove anything. */
+  killHost(member: ChaosMember): void {
+    this.#gone(member)
+    // Stopped first, so that it cannot see its child end.
+    member.parent.signal('SIGSTOP')
+    process.kill(member.pid, 'SIGKILL')
+    member.parent.signal('SIGKILL')
+  }
+
+  /** Ends the parent only: the member notices that nobody could certify its death any more, and leaves. */
+  async killParent(member: ChaosMember): Promise<void> {
+    this.members.delete(member.name)
+    await member.parent.kill()
+  }
+
+  /** Stops the member's process, and with `whole` its parent too, as a machine that stands still. */
+  pause(member: ChaosMember, whole = false): void {
+    this.hit(member)
+    this.paused.add(member.name)
+    if (whole) member.parent.signal('SIGSTOP')
+    process.kill(member.pid, 'SIGSTOP')
+  }
+
+  resume(member: ChaosMember): void {
+    process.kill(member.pid, 'SIGCONT')
+    member.parent.signal('SIGCONT')
+    this.paused.delete(member.name)
+  }
+
+  /** Asks a member to leave; resolves when its processes have ended well. */
+  async leave(member: ChaosMember): Promise<void> {
+    this.hit(member)
+    this.members.delete(member.name)
+    member.parent.signal('SIGTERM')
+    const { code, signal } = await member.parent.ended
+    await this.#hosts.remove(member.host)
+    if (code !== 0) throw new Error(`${member.name} ended with ${signal ?? code} instead of leaving`)
+  }
+
+  /** Notes that partitions may stand still from now on: those that the member owns, or all. */
+  hit(member?: ChaosMember): void {
+    const owned = this.view.configs.filter(({ owner }) => member === undefined || owner === member.id)
+    this.hits.push({ atMs: performance.now(), partitions: owned.map(({ partition }) => partition) })
+  }
+
+  #gone(member: ChaosMember): void {
+    this.hit(member)
+    this.members.delete(member.name)
+    void member.parent.ended.then(() => this.#hosts.remove(member.host))
+  }
+
+  // ---- what is known of it
+
+  /** Partitions all of whose replicas are among these members. */
+  heldOnlyBy(members: readonly ChaosMember[]): number[] {
+    const ids = members.map(({ id }) => id)
+    const held = this.view.configs.filter(({ inSync }) => inSync.every((id) => ids.includes(id)))
+    return held.map(({ partition }) => partition)
+  }
+
+  /** Resolves when every partition has as many in-sync replicas as the cluster wants, and the roster is right. */
+  settled(): Promise<void> {
+    const why = (): string => this.#unsettled() ?? ''
+    return this.#progress.until('the cluster settles', () => why() === '', SETTLED_WITHIN_MS, why)
+  }
+
+  /** Resolves when the log says so. */
+  seen(what: string, holds: (view: View) => boolean): Promise<void> {
+    return this.#progress.until(what, () => holds(this.view), SETTLED_WITHIN_MS)
+  }
+
+  #unsettled(): string | undefined {
+    const { configs, members, backups, boot } = this.view
+    const living = new Set([...this.members.values()].map(({ id }) => id))
+    if (!this.#isFresh) return 'the log cannot be read'
+    if (configs.length === 0) return 'the log is empty'
+    if (boot.frozen) return 'the log is frozen'
+    for (const { name, id } of this.members.values())
+      if (!members.has(id)) return `${name} is not in the roster`
+    for (const { id, name } of members.values()) if (!living.has(id)) return `${name} is still in the roster`
+    const wanted = Math.min(backups + 1, living.size)
+    const poor = configs.find(({ inSync }) => inSync.length < wanted || !inSync.every((id) => living.has(id)))
+    return poor === undefined
+      ? undefined
+      : `partition ${poor.partition} has ${poor.inSync.length} replicas in sync`
+  }
+
+  async #follow(): Promise<void> {
+    this.#control = observeNats({ servers: this.nats.urls, cluster: this.name })
+    await this.#control.open({
+      onOpen: (_, checkpoint) => {
+        this.#folding = checkpoint ? decodeView(checkpoint.bytes) : emptyView
+      },
+      onEntries: (entries, caughtUp) => {
+        this.#folding = foldEntries(this.#folding, entries, hashSecret)
+        if (!caughtUp) return
+        this.#compare(this.#folding)
+        this.view = this.#folding
+        this.#isFresh = true
+        this.#progress.happened()
+      },
+      onDown: () => {
+        this.#isFresh = false
+      },
+      onAnnouncement: () => {},
+    })
+  }
+
+  /** Notes eras that rose. */
+  #compare(view: View): void {
+    for (const before of this.view.configs)
+      if ((view.configs[before.partition]?.era ?? before.era) > before.era) this.losses.push(before)
+  }
+
+  // ---- its end
+
+  /** Something that must end before the servers do. */
+  atEnd(end: () => Promise<unknown>): void {
+    this.#ends.push(end)
+  }
+
+  /** Ends everything. With `keep` its folder stays, without the stores. */
+  async close(keep = false): Promise<void> {
+    for (const end of this.#ends.splice(0)) await end()
+    for (const { pid, parent } of this.members.values()) {
+      parent.signal('SIGSTOP')
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch {
+        // It has ended by itself.
+      }
+      await parent.kill()
+    }
+    this.members.clear()
+    await this.nats.kill()
+    await this.#control?.close()
+    await this.#hosts.close()
+    if (!keep) await rm(this.folder, { recursive: true, force: true })
+  }
+}
+
+/** The project's folder, from the sources and from what is compiled of them. */
+function rootFolder(): string {
+  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder))
+    if (existsSync(join(folder, 'package.json'))) return folder
+}

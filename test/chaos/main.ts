@@ -1,0 +1,68 @@
+/**
+ * `npm run chaos`: real members, real nats-servers and real sockets under seeded faults, and every history checked.
+ *
+ *     npm run chaos -- --minutes 10 [--seed N] [--faults N] [--only kill,nats-kill] [--clusters N] [--failover N]
+ *                      [--list] [--json]
+ *
+ * A seed fixes which faults come in which order and where they aim, not how the machine runs them. A violation is printed
+ * with its round and keeps the members' logs; the run goes on with a fresh cluster, and ends with code 1.
+ */
+
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { faults } from './fault.ts'
+import { chosenFaults, Run } from './run.ts'
+import { printTotals } from './totals.ts'
+import { variants } from './variant.ts'
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '5' },
+    seed: { type: 'string' },
+    faults: { type: 'string' },
+    only: { type: 'string' },
+    clusters: { type: 'string', default: '2' },
+    failover: { type: 'string' },
+    list: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  },
+})
+
+function number(name: string, text: string): number {
+  const value = Number(text)
+  if (Number.isFinite(value) && value > 0) return value
+  throw new Error(`--${name} is ${text}; must be a number above 0`)
+}
+
+if (values.list) {
+  for (const { name, unavailable } of variants)
+    process.stdout.write(`cluster ${name}: ${unavailable?.() ?? 'yes'}\n`)
+  for (const { name, unavailable } of faults) process.stdout.write(`${name}: ${unavailable?.() ?? 'yes'}\n`)
+  process.exit(0)
+}
+
+const failover = values.failover === undefined ? undefined : number('failover', values.failover)
+const folder = mkdtempSync(join(tmpdir(), 'actorgrid-chaos-'))
+const run = new Run({
+  seed: values.seed === undefined ? Math.floor(Math.random() * 1e9) : number('seed', values.seed),
+  minutes: failover === undefined ? number('minutes', values.minutes) : Number.POSITIVE_INFINITY,
+  faultsMax: values.faults === undefined ? Number.POSITIVE_INFINITY : number('faults', values.faults),
+  clusters: number('clusters', values.clusters),
+  chosen: chosenFaults(values.only),
+  failover,
+  folder,
+  say: (line) => process.stdout.write(`${line}\n`),
+})
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => run.stop())
+const totals = await run.go()
+printTotals(totals)
+if (values.json) process.stdout.write(`${JSON.stringify(totals)}\n`)
+if (totals.violations.length === 0) await rm(folder, { recursive: true, force: true })
+else {
+  writeFileSync(join(folder, 'totals.json'), JSON.stringify(totals, undefined, 2))
+  process.stdout.write(`logs and histories: ${folder}\n`)
+}
+process.exit(totals.violations.length === 0 ? 0 : 1)
