@@ -104,7 +104,11 @@ export class SimMember extends Process {
     // An interval fires once after a pause, however many ticks it has missed.
     world.after(world.between(TICK_MS, TICK_MS + 2) + Math.max(0, this.pausedUntilMs - world.nowMs), () => {
       if (!this.alive) return
-      this.exec(() => this.engine.tick(this.clocks()))
+      const tick = (): void => this.exec(() => this.engine.tick(this.clocks()))
+      // Whoever wakes up may find frames before it finds its timer.
+      if (this.paused && world.chance(0.5))
+        world.after(this.pausedUntilMs - world.nowMs + world.between(0, 5), tick)
+      else tick()
       this.#tick()
     })
   }
