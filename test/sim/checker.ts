@@ -47,6 +47,8 @@ export class Checker {
   observe(member: SimMember): void {
     for (const partition of member.engine.partitions) {
       if (!partition.config) continue
+      if (partition.conflicted && !this.rolledBack)
+        this.#world.fail(`two configurations of one epoch in partition ${partition.id} at ${member.host}`)
       this.#epochRises(member, partition)
       this.#holds(member, partition)
       this.#committed(member, partition)
