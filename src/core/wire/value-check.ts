@@ -8,7 +8,15 @@
 
 import { GridError } from '../base/errors.ts'
 import type { Limits } from '../base/limits.ts'
+import { isUtf8 } from '../base/utf8.ts'
 import { BIGINT_BYTES_MAX, BIGINT_EXTENSION, TIMESTAMP_EXTENSION } from './value-scalar.ts'
+
+/** `__proto__` changes a prototype where an object is built by assignment; the other two lead to one. */
+export function isForbiddenName(name: string): boolean {
+  const size = name.length
+  if (size === 9) return name === '__proto__' || name === 'prototype'
+  return size === 11 && name === 'constructor'
+}
 
 let source: Uint8Array
 let limit = 0
@@ -16,6 +24,7 @@ let elementsLeft = 0
 
 /** Throws `MALFORMED` unless exactly one well-formed value within `limits` stands in `bytes[start..end)`. */
 export function checkValue(bytes: Uint8Array, start: number, end: number, limits: Limits): void {
+  if (end - start > limits.valueBytesMax) throw malformed('the value is over valueBytesMax')
   source = bytes
   limit = end
   elementsLeft = limits.elementsMax
@@ -140,7 +149,8 @@ function checkText(at: number, size: number): number {
   return end
 }
 
-// A length that is itself cut short reads as zero here; the position after it is then past the limit.
+// A length that is itself cut short reads what stands behind the limit, or zeros; the position after it is then past the
+// limit, whatever it says.
 function size8(at: number): number {
   return source[at + 1]! | 0
 }
@@ -174,24 +184,6 @@ export function isTimestamp(b: Uint8Array, at: number, size: number): boolean {
   const low = ((b[at + 8]! << 24) | (b[at + 9]! << 16) | (b[at + 10]! << 8) | b[at + 11]!) >>> 0
   const seconds = high * 2 ** 32 + low
   return word < 1e9 && Math.abs(seconds * 1000 + word / 1e6) <= 8.64e15
-}
-
-/** Whether `b[at..end)` is valid UTF-8 (Unicode 16, table 3-7): no overlong form, no surrogate, nothing cut short. */
-export function isUtf8(b: Uint8Array, at: number, end: number): boolean {
-  while (at < end) {
-    const lead = b[at++]!
-    if (lead < 0x80) continue
-    if (lead < 0xc2 || lead > 0xf4) return false
-    const more = lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3
-    if (end - at < more) return false
-    const second = b[at]!
-    const low = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80
-    const high = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf
-    if (second < low || second > high) return false
-    for (let i = 1; i < more; i++) if ((b[at + i]! & 0xc0) !== 0x80) return false
-    at += more
-  }
-  return true
 }
 
 function malformed(what: string): GridError {

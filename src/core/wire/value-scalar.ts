@@ -9,7 +9,7 @@
 
 import type { ByteWriter } from '../base/bytes.ts'
 
-/** Extension type of a bigint beyond 64 bits: two's complement, big-endian, as msgpackr reads it. */
+/** Extension type of a bigint beyond 64 bits: two's complement, big-endian, as other implementations write it. */
 export const BIGINT_EXTENSION = 0x42
 /** Extension type of a timestamp: -1. */
 export const TIMESTAMP_EXTENSION = 0xff

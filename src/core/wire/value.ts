@@ -1,18 +1,14 @@
 /**
- * Values as bytes: MessagePack, written by a strict encoder of our own and read by msgpackr.
+ * Values as bytes: the writer, and the types that can be stored. The form is MessagePack.
  *
- * What goes in comes out: a kind without a stored form (undefined, functions, Map, class instances, lone
- * surrogates, ...) is refused with the path to it, where general encoders quietly store something else. Bytes from
- * a peer are checked in full by `checkValue` before msgpackr sees them, so that no bytes can make it allocate,
- * recurse or hang beyond the limits.
+ * What goes in comes out (`value-decode.ts`): a kind without a stored form (undefined, functions, Map, class instances,
+ * lone surrogates, ...) is refused with the path to it, where general encoders quietly store something else.
  */
 
-import { isNativeAccelerationEnabled, Unpackr } from 'msgpackr'
 import type { ByteWriter } from '../base/bytes.ts'
 import { GridError } from '../base/errors.ts'
 import type { Limits } from '../base/limits.ts'
-import { doubleByteOrderMarks, hasByteOrderMark } from './value-bom.ts'
-import { checkValue } from './value-check.ts'
+import { isForbiddenName } from './value-check.ts'
 import {
   BIGINT_BYTES_MAX,
   writeArraySize,
@@ -23,6 +19,8 @@ import {
   writeNumber,
   writeText,
 } from './value-scalar.ts'
+
+export { decodeTrusted, decodeValue } from './value-decode.ts'
 
 /**
  * What can be stored. The API leaves its type parameter unconstrained, because an interface has no index signature
@@ -129,7 +127,7 @@ function writeMembers(w: ByteWriter, value: Record<string, unknown>, depth: numb
   writeMapSize(w, names.length)
   for (const name of names) {
     trail[depth] = name
-    if (isForbidden(name)) throw refused(depth + 1, 'a member of this name cannot be stored')
+    if (isForbiddenName(name)) throw refused(depth + 1, 'a member of this name cannot be stored')
     if (!writeText(w, name)) throw refused(depth + 1, 'a lone surrogate in a name cannot be stored')
     writeAny(w, value[name], depth + 1)
     if (w.length - w.start > ceiling) throw tooLarge('valueBytesMax', bounds.valueBytesMax)
@@ -153,13 +151,6 @@ function enter(size: number, depth: number): void {
   if (elements > bounds.elementsMax) throw tooLarge('elementsMax', bounds.elementsMax)
 }
 
-// `__proto__` changes a prototype where an object is built by assignment; the other two lead to one.
-function isForbidden(name: string): boolean {
-  const size = name.length
-  if (size === 9) return name === '__proto__' || name === 'prototype'
-  return size === 11 && name === 'constructor'
-}
-
 function className(value: object): string {
   const maker: unknown = value.constructor
   return typeof maker === 'function' && maker.name !== '' ? maker.name : 'an unnamed class'
@@ -181,40 +172,4 @@ function pathOf(depth: number): string {
     else path += `[${JSON.stringify(step.length > 64 ? `${step.slice(0, 64)}...` : step)}]`
   }
   return path
-}
-
-const unpackr = new Unpackr({
-  useRecords: false,
-  mapsAsObjects: true,
-  int64AsType: 'bigint',
-  copyBuffers: true,
-  moreTypes: false,
-  structuredClone: false,
-})
-
-// msgpackr keeps a view beside each array that it is given, and is at its best when the array is short; so a short
-// value is copied here first, which also makes its binaries plain Uint8Arrays.
-const scratch = new Uint8Array(256)
-
-/** The value that stands in `bytes[start..end)`, all of which is checked first. Throws `MALFORMED`. */
-export function decodeValue(bytes: Uint8Array, start: number, end: number, limits: Limits): unknown {
-  checkValue(bytes, start, end, limits)
-  return decodeTrusted(bytes, start, end)
-}
-
-/** The same without the check: for bytes that this process has encoded or checked. */
-export function decodeTrusted(bytes: Uint8Array, start: number, end: number): unknown {
-  const size = end - start
-  if (size > scratch.length) {
-    return decodeArray(new Uint8Array(bytes.buffer, bytes.byteOffset + start, size), size)
-  }
-  for (let i = 0; i < size; i++) scratch[i] = bytes[start + i]!
-  return decodeArray(scratch, size)
-}
-
-function decodeArray(array: Uint8Array, size: number): unknown {
-  if (!isNativeAccelerationEnabled && size > 64 && hasByteOrderMark(array, size)) {
-    return unpackr.unpack(doubleByteOrderMarks(array, 0, size))
-  }
-  return unpackr.unpack(array, size)
 }
