@@ -10,8 +10,11 @@
 
 import { GridError } from '../base/errors.ts'
 import type { Limits } from '../base/limits.ts'
-import { isForbiddenName, isTimestamp, isUtf8 } from './value-check.ts'
+import { isUtf8 } from '../base/utf8.ts'
+import { isForbiddenName, isTimestamp } from './value-check.ts'
 import { BIGINT_BYTES_MAX, BIGINT_EXTENSION, TIMESTAMP_EXTENSION } from './value-scalar.ts'
+
+type ValueLimits = Pick<Limits, 'depthMax' | 'elementsMax' | 'valueBytesMax'>
 
 // The state of the one reading under way, which runs to its end: nothing in it calls back.
 let source: Buffer = Buffer.alloc(0)
@@ -40,7 +43,11 @@ export function decodeTrusted(bytes: Uint8Array, start: number, end: number): un
   return decodeValue(bytes, start, end, trusted)
 }
 
-const trusted = { depthMax: 10_000, elementsMax: Number.POSITIVE_INFINITY }
+const trusted = {
+  depthMax: 10_000,
+  elementsMax: Number.POSITIVE_INFINITY,
+  valueBytesMax: Number.POSITIVE_INFINITY,
+}
 
 /** Reads on past `size` bytes, which must be there, and returns where they begin. */
 function take(size: number): number {
