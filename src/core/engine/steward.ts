@@ -10,7 +10,7 @@
 import { type MemberId, nextEpoch, type PartitionConfig } from '../membership/config.ts'
 import { heirOf, lostConfig } from '../membership/loss.ts'
 import { targetOf, wishes } from '../membership/placement.ts'
-import type { View } from '../membership/view.ts'
+import { emptyView, type Target, type View } from '../membership/view.ts'
 import type { Now } from '../partition/context.ts'
 import type { Partition } from '../partition/partition.ts'
 import type { ConfigLog } from './config-log.ts'
@@ -36,6 +36,8 @@ export class Steward {
   #stalledMonoMs = 0
   #rosterMonoMs = 0
   #rosterSize = ''
+  /** What `targetOf` says of the view that was looked at last; it takes a walk over the whole roster. */
+  #target: { readonly of: View; readonly target: Target | undefined } = { of: emptyView, target: undefined }
   #deadMonoMs = new Map<MemberId, number>()
   /** Changes by which this member takes itself out of an in-sync set, by partition. */
   readonly #asides = new Map<number, { readonly sinceMonoMs: number; readonly next: PartitionConfig }>()
@@ -180,7 +182,8 @@ export class Steward {
   #walk(view: View, now: Now): void {
     const { self, rebalanceDelayMs, transfersMax } = this.#settings
     if (now.monoMs - this.#rosterMonoMs < rebalanceDelayMs || !this.#log.ready || view.boot.frozen) return
-    const target = targetOf(view)
+    if (this.#target.of !== view) this.#target = { of: view, target: targetOf(view) }
+    const { target } = this.#target
     if (target) this.#log.ask(`target ${target.roster}`, { kind: 'target', ...target }, now)
     let transfers = 0
     let handovers = 0

@@ -8,7 +8,7 @@
 
 import { placePartitions } from '../ring/table.ts'
 import type { MemberId, PartitionConfig, Table } from './config.ts'
-import { activeMembers, rosterDigest } from './roster.ts'
+import { activeMembers, countActive, rosterDigest } from './roster.ts'
 import type { Target, View } from './view.ts'
 
 export interface Wish {
@@ -42,7 +42,7 @@ export function wishes(view: View, self: MemberId): Wish[] {
   const urgent: Wish[] = []
   const moves: Wish[] = []
   if (view.target === undefined) return urgent
-  const replicas = Math.min(view.backups + 1, activeMembers(view).length)
+  const replicas = Math.min(view.backups + 1, countActive(view))
   for (const config of view.configs) {
     if (config.owner !== self) continue
     const wish = nextStep(view, config, view.target.table[config.partition]!, replicas)

@@ -17,6 +17,13 @@ export function activeMembers(view: Roster): MemberInfo[] {
     .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))
 }
 
+/** How many members partitions are placed on. */
+export function countActive(view: Roster): number {
+  let count = 0
+  for (const { state } of view.members.values()) if (state === 'active') count++
+  return count
+}
+
 /** A digest of the members that partitions are placed on and of where they stand: 16 hexadecimal digits. */
 export function rosterDigest(view: Roster): string {
   const rows = activeMembers(view).map(({ id, zone, host }) => [id, zone, host])
