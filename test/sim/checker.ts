@@ -24,7 +24,8 @@ export class Checker {
   readonly #ledger: Ledger
   readonly #members: () => readonly SimMember[]
   readonly #maps = new Map<number, number>()
-  readonly #epochs = new Map<string, number>()
+  /** Of each partition as a member has it. */
+  readonly #epochs = new WeakMap<Partition, number>()
   readonly #checked = new WeakMap<Replica, number>()
   readonly #owners = new WeakSet<Owner>()
   /** Members and partitions whose memory was full: they may be named until they are taken out. */
@@ -65,14 +66,15 @@ export class Checker {
     this.#maps.set(name, id)
   }
 
-  #epochRises(member: SimMember, { id, reference }: Partition): void {
-    const key = `${member.id} ${id}`
-    const before = this.#epochs.get(key) ?? 0
-    if (reference.epoch < before)
+  #epochRises(member: SimMember, partition: Partition): void {
+    const { epoch } = partition.reference
+    const before = this.#epochs.get(partition) ?? 0
+    if (epoch === before) return
+    if (epoch < before)
       this.#world.fail(
-        `epoch of partition ${id} at ${member.host} falls from ${before} to ${reference.epoch}`,
+        `epoch of partition ${partition.id} at ${member.host} falls from ${before} to ${epoch}`,
       )
-    this.#epochs.set(key, reference.epoch)
+    this.#epochs.set(partition, epoch)
   }
 
   /** Who is named in sync holds the data. */

@@ -77,12 +77,15 @@ export interface EndHandler {
   onClose(): void
 }
 
+/** What a process appends goes into slabs of this size, and leaves from there without being copied, as in production. */
+const SLAB_BYTES = 8 * 1024
+
 /** One side of a link. */
 export class LinkEnd implements Outlet {
   readonly peer: { readonly id: string }
   readonly process: Process
   readonly link: Link
-  out = new ByteWriter(256)
+  readonly out = new ByteWriter(SLAB_BYTES)
   queuedBytes = 0
   closed = false
   handler: EndHandler | undefined
@@ -229,10 +232,13 @@ export class Network {
     for (const end of this.dirty) {
       end.dirty = false
       const { out } = end
-      if (out.length === 0) continue
-      const bytes = Buffer.from(out.buffer.subarray(0, out.length))
-      out.length = 0
-      if (end.closed) continue
+      if (out.length === out.start) continue
+      if (end.closed) {
+        out.length = out.start
+        continue
+      }
+      const bytes = out.buffer.subarray(out.start, out.length)
+      out.start = out.length
       const departMs = Math.max(0, process.pausedUntilMs - this.world.nowMs)
       this.#send(end, bytes, departMs)
     }

@@ -4,6 +4,7 @@
  * Everything in a run hangs on the seed alone, so that a failure is replayed by its number.
  */
 
+import { crc32 } from 'node:zlib'
 import { type Random, randomInt, seededRandom } from '../../src/core/base/random.ts'
 
 interface Event {
@@ -23,7 +24,7 @@ export class World {
   /** Virtual milliseconds since the beginning. */
   nowMs = 0
   events = 0
-  hash = 0x811c9dc5
+  hash = 0
   /** Lines of what happened, where they are wanted. */
   readonly trace: string[] | undefined
   readonly #heap: Event[] = []
@@ -57,17 +58,13 @@ export class World {
 
   /** Something happened: it goes into the hash, and into the trace where there is one. */
   log(text: string): void {
-    for (let i = 0; i < text.length; i++) this.#mix(text.charCodeAt(i))
+    this.hash = crc32(text, this.hash)
     this.trace?.push(`${this.nowMs.toFixed(2)} ${text}`)
   }
 
   logBytes(bytes: Uint8Array): void {
-    for (let i = 0; i < bytes.length; i++) this.#mix(bytes[i]!)
-    this.#mix(Math.round(this.nowMs * 1000) & 0xffff)
-  }
-
-  #mix(value: number): void {
-    this.hash = Math.imul(this.hash ^ value, 0x01000193) >>> 0
+    const nowUs = Math.round(this.nowMs * 1000) & 0xffff
+    this.hash = Math.imul(crc32(bytes, this.hash) ^ nowUs, 0x01000193) >>> 0
   }
 
   after(delayMs: number, run: () => void): void {
