@@ -39,19 +39,22 @@ async function through(options: Partial<ProxyOptions> = {}): Promise<Ends> {
 }
 
 /** The next bytes that arrive, exactly so many. */
-async function read(socket: Socket, count: number): Promise<Buffer> {
+function read(socket: Socket, count: number, onData = (_bytes: number): void => {}): Promise<Buffer> {
   const chunks: Buffer[] = []
   let missing = count
-  while (missing > 0) {
-    const next = once(socket, 'data')
-    socket.resume() // a listener alone does not wake what was paused
-    const [chunk] = (await next) as [Buffer]
-    socket.pause()
-    chunks.push(chunk.subarray(0, missing))
-    if (chunk.length > missing) socket.unshift(chunk.subarray(missing))
-    missing -= chunk.length
-  }
-  return Buffer.concat(chunks)
+  return new Promise((resolve) => {
+    const take = (chunk: Buffer): void => {
+      chunks.push(chunk.subarray(0, missing))
+      const over = chunk.length - missing
+      missing -= Math.min(missing, chunk.length)
+      onData(chunk.length)
+      if (missing > 0) return
+      socket.off('data', take).pause()
+      if (over > 0) socket.unshift(chunk.subarray(chunk.length - over))
+      resolve(Buffer.concat(chunks))
+    }
+    socket.on('data', take).resume()
+  })
 }
 
 function noise(count: number): Buffer {
@@ -118,10 +121,9 @@ test('a narrow link reads no more than it can hold', async () => {
   const sent = noise(3_000_000)
   client.write(sent)
   let mostBytes = 0
-  for (let arrived = 0; arrived < sent.length; ) {
-    arrived += ((await once(target, 'data')) as [Buffer])[0].length
+  await read(target, sent.length, () => {
     mostBytes = Math.max(mostBytes, proxy.heldBytes)
-  }
+  })
   expect(mostBytes).toBeGreaterThan(HELD_BYTES_MAX / 2)
   expect(mostBytes).toBeLessThan(HELD_BYTES_MAX + READ_BYTES)
 })
