@@ -23,12 +23,8 @@ let limit = 0
 let elementsLeft = 0
 
 /** The value that stands in `bytes[start..end)`, all of which it must take. @throws GridError `MALFORMED` */
-export function decodeValue(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  limits: Pick<Limits, 'depthMax' | 'elementsMax'>,
-): unknown {
+export function decodeValue(bytes: Uint8Array, start: number, end: number, limits: ValueLimits): unknown {
+  if (end - start > limits.valueBytesMax) throw malformed('the value is over valueBytesMax')
   source = bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   at = start
   limit = end
