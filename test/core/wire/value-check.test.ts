@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { defaultLimits } from '../../../src/core/base/limits.ts'
-import { checkValue, isUtf8 } from '../../../src/core/wire/value-check.ts'
+import { isUtf8 } from '../../../src/core/base/utf8.ts'
+import { checkValue } from '../../../src/core/wire/value-check.ts'
 
 const limits = { ...defaultLimits, depthMax: 3, elementsMax: 20 }
 
