@@ -21,7 +21,7 @@ const SAMPLE = 8
 const EVICTIONS_MAX = 4
 /** Entries looked at in one slice of sweeping. */
 const SLICE = 256
-const SESSION_ROUND_MS = 10_000
+const ROUND_MS = 10_000
 
 /** A map's configuration, as one partition applies it. */
 interface Policy {
@@ -37,7 +37,7 @@ interface Policy {
 export class Housekeeping {
   readonly #owner: Ownership
   readonly #policies = new Map<number, Policy>()
-  #sessionsMonoMs = 0
+  #roundMonoMs = 0
   readonly #due: Uint8Array[] = []
 
   constructor(owner: Ownership) {
@@ -76,9 +76,10 @@ export class Housekeeping {
     if (!policy || !isTracked(policy)) return
     this.touched(map, location, now)
     const { store } = this.#owner.replica
+    const newest = store.head
     for (let i = 0; i < EVICTIONS_MAX; i++) {
       if (store.count(map) <= policy.entriesMax && store.mapBytes(map) <= policy.bytesMax) return
-      this.#evict(policy, now)
+      this.#evict(policy, newest, now)
     }
   }
 
@@ -93,9 +94,11 @@ export class Housekeeping {
     }
     for (const policy of this.#policies.values())
       if (policy.maxIdleMs > 0 && this.#sweepIdle(policy, now)) more = true
-    if (now.monoMs - this.#sessionsMonoMs > SESSION_ROUND_MS) {
-      this.#sessionsMonoMs = now.monoMs
+    if (now.monoMs - this.#roundMonoMs > ROUND_MS) {
+      this.#roundMonoMs = now.monoMs
       this.#closeSessions(now)
+      // Entries that nobody has asked this owner for are idle, too.
+      for (const map of store.mapIds()) this.#policy(map)
     }
     return more
   }
@@ -113,7 +116,7 @@ export class Housekeeping {
 
   #isIdle(policy: Policy, stamp: number, now: Now): boolean {
     // A stamp of 0 means that this owner has not seen it used: it counts from now.
-    return stamp !== 0 && secondsAfter(policy, stamp) * 1000 + policy.maxIdleMs <= now.wallMs
+    return stamp !== 0 && idleMs(policy, stamp, now) >= policy.maxIdleMs
   }
 
   /** Looks at a few entries drawn at random; where many of them are idle, there is more to do (as Redis expires). */
@@ -133,13 +136,13 @@ export class Housekeeping {
     return found * 4 >= SAMPLE
   }
 
-  #evict(policy: Policy, now: Now): void {
+  /** Lets one entry go, but never the one that was stored just now, by the record `newest`. */
+  #evict(policy: Policy, newest: number, now: Now): void {
     const { store } = this.#owner.replica
     let worst = Number.POSITIVE_INFINITY
     let victim: Uint8Array | undefined
     store.sample(policy.map, this.#owner.context.random, SAMPLE, (record, stamp) => {
-      // What was stored last is never the one to go.
-      if (record.seq === store.head) return
+      if (record.seq === newest) return
       const rank = rankOf(policy, stamp, now)
       if (rank >= worst) return
       worst = rank
@@ -239,9 +242,16 @@ function isTracked(policy: Policy): boolean {
 const LFU_START = 5
 const LFU_FACTOR = 10
 
-/** The end of the second, or minute, that a stamp names: idleness may be found out that much late, but never early. */
-function secondsAfter(policy: Policy, stamp: number): number {
-  return policy.eviction?.policy === 'lfu' ? ((stamp >>> 8) + 1) * 60 : stamp + 1
+/** Since the end of the second, or minute, that a stamp names: idleness may be found out that much late, but never early. */
+function idleMs(policy: Policy, stamp: number, now: Now): number {
+  if (policy.eviction?.policy !== 'lfu') return now.wallMs - (stamp + 1) * 1000
+  return (minutesSince(stamp, now) - 1) * 60_000 + (now.wallMs % 60_000)
+}
+
+/** Of the minutes since 1970 a stamp has only the lower 24 bits; one of the future is of a clock that was set back. */
+function minutesSince(stamp: number, now: Now): number {
+  const minutes = (Math.floor(now.wallMs / 60_000) - (stamp >>> 8)) & 0xff_ffff
+  return minutes > 0x7f_ffff ? 0 : minutes
 }
 
 function nextStamp(policy: Policy, stamp: number, now: Now, chance: number): number {
@@ -253,8 +263,7 @@ function nextStamp(policy: Policy, stamp: number, now: Now, chance: number): num
 }
 
 function lfuCounter(stamp: number, now: Now): number {
-  const minutes = Math.floor(now.wallMs / 60_000) & 0xff_ffff
-  return Math.max(0, (stamp & 0xff) - ((minutes - (stamp >>> 8)) & 0xff_ffff))
+  return Math.max(0, (stamp & 0xff) - minutesSince(stamp, now))
 }
 
 /** The lower, the sooner it goes. */

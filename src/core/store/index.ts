@@ -202,9 +202,8 @@ export class MapIndex {
     })
   }
 
-  /** From now on the time of the last access is kept for each entry; it begins as 0. */
+  /** From now on the time of the last access is kept for each entry; it begins as 0, whatever was kept before. */
   trackAccess(): void {
-    if (this.#stamped) return
     this.#stamped = true
     this.#eachTable((table) => {
       const before = table.bytes
