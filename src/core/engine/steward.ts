@@ -34,6 +34,9 @@ export class Steward {
   #tickWallMs = 0
   /** When this member last stood still: suspicion starts from there. */
   #stalledMonoMs = 0
+  /** When this member last heard itself, and since when it has done so without a long gap. */
+  #echoMonoMs = Number.NEGATIVE_INFINITY
+  #hearingMonoMs = 0
   #rosterMonoMs = 0
   #rosterSize = ''
   /** What `targetOf` says of the view that was looked at last; it takes a walk over the whole roster. */
@@ -223,10 +226,17 @@ export class Steward {
     }
   }
 
-  /** A member of which nothing is heard any more is no longer planned with. That says nothing about its death. */
+  /**
+   * A member of which nothing is heard any more is no longer planned with. That says nothing about its death. Nobody is to
+   * blame for silence in which this member did not hear its own announcements either: the service was away that carries them.
+   */
   #removeSilent(view: View, now: Now): void {
     const { self, silentRemoveMs } = this.#settings
-    const patience = Math.max(this.#stalledMonoMs, this.#rosterMonoMs)
+    const echoMonoMs = this.#log.announced.get(self.id)?.heardMonoMs ?? Number.NEGATIVE_INFINITY
+    if (echoMonoMs - this.#echoMonoMs > silentRemoveMs / 2) this.#hearingMonoMs = echoMonoMs
+    this.#echoMonoMs = echoMonoMs
+    if (now.monoMs - echoMonoMs > silentRemoveMs / 2) return
+    const patience = Math.max(this.#stalledMonoMs, this.#rosterMonoMs, this.#hearingMonoMs)
     if (!this.#log.ready || now.monoMs - patience < silentRemoveMs) return
     for (const id of view.members.keys()) {
       if (id === self.id) continue
