@@ -8,6 +8,7 @@
 
 import { assert } from './assert.ts'
 import { GridError } from './errors.ts'
+import { isUtf8 } from './utf8.ts'
 
 const U32 = 0x1_0000_0000
 
@@ -179,9 +180,11 @@ export class ByteReader {
     return this.bytes.subarray(at, at + count)
   }
 
+  /** Throws `MALFORMED` on what is no valid UTF-8: read leniently, it could be too long to be written again. */
   text(): string {
     const size = this.u16()
     const at = this.skip(size)
+    if (!isUtf8(this.bytes, at, at + size)) throw new GridError('MALFORMED', 'a text that is not valid UTF-8')
     return this.bytes.toString('utf8', at, at + size)
   }
 

@@ -4,7 +4,8 @@
 
 import { GridError } from '../base/errors.ts'
 import type { Limits } from '../base/limits.ts'
-import { isTimestamp, isUtf8 } from './value-check.ts'
+import { isUtf8 } from '../base/utf8.ts'
+import { isTimestamp } from './value-check.ts'
 import { BIGINT_BYTES_MAX, BIGINT_EXTENSION, TIMESTAMP_EXTENSION } from './value-scalar.ts'
 
 /**
