@@ -9,6 +9,7 @@
 
 import { getU16, putU16 } from '../core/base/bytes.ts'
 import { GridError } from '../core/base/errors.ts'
+import { isUtf8 } from '../core/base/utf8.ts'
 import { type Hello, PROTOCOL_VERSION } from './transport.ts'
 
 const MAGIC = Buffer.from('AGRD')
@@ -74,6 +75,8 @@ export class HelloReader {
     const bytes = this.#bytes
     const role = bytes[7]!
     if (role > 1) throw new GridError('MALFORMED', `hello with role ${role}`)
+    if (!isUtf8(bytes, FIXED_BYTES, size))
+      throw new GridError('MALFORMED', 'hello with a cluster name that is not valid UTF-8')
     return {
       status: bytes[6]!,
       role: role === 1 ? 'member' : 'client',
