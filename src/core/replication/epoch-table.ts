@@ -7,6 +7,7 @@
 
 import { assert } from '../base/assert.ts'
 import type { ByteReader, ByteWriter } from '../base/bytes.ts'
+import { GridError } from '../base/errors.ts'
 import type { Epoch } from '../membership/config.ts'
 
 /** Rows kept; the oldest lie far below every commit by then, where nobody asks any more. */
@@ -69,10 +70,18 @@ export class EpochTable {
     }
   }
 
+  /** @throws GridError `MALFORMED` */
   decode(r: ByteReader): void {
     this.clear()
     const count = r.u16()
-    for (let i = 0; i < count; i++) this.begin(r.u48(), r.u48())
+    if (count > ROWS_MAX) throw new GridError('MALFORMED', `a table of ${count} epochs`)
+    for (let i = 0; i < count; i++) {
+      const epoch = r.u48()
+      const firstSeq = r.u48()
+      if (epoch <= this.newest || firstSeq <= (this.#firstSeqs.at(-1) ?? 0))
+        throw new GridError('MALFORMED', 'epochs out of order')
+      this.begin(epoch, firstSeq)
+    }
   }
 
   #row(seq: number): number {
