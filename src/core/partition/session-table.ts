@@ -164,6 +164,7 @@ export class SessionTable {
     }
   }
 
+  /** @throws GridError `MALFORMED` */
   decode(r: ByteReader): void {
     this.clear()
     const lastNumber = r.u32()
@@ -171,7 +172,11 @@ export class SessionTable {
     for (let i = 0; i < count; i++) {
       const number = r.u32()
       if (number > lastNumber) throw new GridError('MALFORMED', 'a session numbered above the last')
-      const session = this.open(number, readId(r))
+      const id = readId(r)
+      // One of two would be counted, and could be closed, without being found.
+      if (this.#byNumber.has(number) || this.#byId.has(id))
+        throw new GridError('MALFORMED', `session ${number} comes twice`)
+      const session = this.open(number, id)
       session.ackUpTo = r.u32()
       const completions = r.u32()
       for (let c = 0; c < completions; c++) {
