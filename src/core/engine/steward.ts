@@ -20,6 +20,11 @@ import type { Effects, Settings } from './settings.ts'
 const STAGGER_MS = 400
 /** A gap between two rounds above which this member stood still, and blames nobody else for the silence. */
 const STALL_MS = 500
+/**
+ * A gap between two rounds above which the rest counts for nobody's silence: what has come meanwhile is only read after the
+ * round. On a busy machine both sides are late, and two small delays must not add up to a suspicion.
+ */
+const LATE_MS = 100
 /** Between two rounds the monotonic clock and the wall clock may part by so much. */
 const CLOCKS_PART_MS = 200
 /** Handovers under way at a time: each stops its partition for the length of one proposal. */
@@ -73,6 +78,7 @@ export class Steward {
     const { view } = this.#log
     const passedMs = now.monoMs - this.#tickMonoMs
     if (passedMs > STALL_MS) this.#stalled(now)
+    else if (passedMs > LATE_MS) this.#late(passedMs - LATE_MS, now)
     // The clocks disagree: the machine was suspended, or somebody set one. No lease can be trusted.
     if (Math.abs(now.wallMs - this.#tickWallMs - passedMs) > CLOCKS_PART_MS) {
       for (const { owner } of this.#partitions) owner?.log.dropLeases()
@@ -93,6 +99,14 @@ export class Steward {
     for (const { owner } of this.#partitions) {
       if (!owner) continue
       for (const peer of owner.log.peers.values()) peer.heardMonoMs = Math.max(peer.heardMonoMs, now.monoMs)
+    }
+  }
+
+  #late(lateMs: number, now: Now): void {
+    for (const { owner } of this.#partitions) {
+      if (!owner) continue
+      for (const peer of owner.log.peers.values())
+        peer.heardMonoMs = Math.min(peer.heardMonoMs + lateMs, now.monoMs)
     }
   }
 

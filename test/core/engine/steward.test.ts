@@ -1,4 +1,4 @@
-/** Who is struck off the roster for silence, and who is not. */
+/** Who is struck off the roster for silence, and who is not; and whose silence an owner counts. */
 
 import { expect, test } from 'vitest'
 import type { ConfigLog } from '../../../src/core/engine/config-log.ts'
@@ -61,4 +61,66 @@ test('nobody is struck off for the time in which nothing could be heard, this me
   listening.pass(60_000, [])
   listening.pass(SILENT_MS + 3 * ANNOUNCE_MS, ['a', 'b'])
   expect(new Set(listening.struckOff)).toEqual(new Set(['c']))
+})
+
+/** Member `a` owns a partition and looks, as owners do, how long `b` has been silent. */
+class Waiting {
+  readonly peer = { id: 'b', learner: false, heardMonoMs: 0 }
+  silentMs = 0
+  #monoMs = 0
+  readonly #steward: Steward
+
+  constructor() {
+    const config = { partition: 0, epoch: 1, id: 'c', owner: 'a', inSync: ['a', 'b'] }
+    const owner = {
+      log: { peers: new Map([['b', this.peer]]), dropLeases: () => {} },
+      round: (now: { monoMs: number }) => {
+        this.silentMs = now.monoMs - this.peer.heardMonoMs
+      },
+    }
+    const view = {
+      gen: 1,
+      configs: [config],
+      members: new Map(['a', 'b'].map((id) => [id, { id }])),
+      dead: new Set(),
+    }
+    const log = { ready: true, founded: true, announced: new Map(), view: { ...view, boot: {} } }
+    const settings = { self: { id: 'a' }, silentRemoveMs: 1e9, rebalanceDelayMs: 1e9 }
+    const partitions = [{ id: 0, config, owner }]
+    this.#steward = new Steward(settings as never, {} as Effects, log as never, partitions as never)
+    this.ticks(1, TICK_MS)
+    this.peer.heardMonoMs = this.#monoMs
+  }
+
+  ticks(count: number, gapMs: number): void {
+    for (let i = 0; i < count; i++) {
+      this.#monoMs += gapMs
+      this.#steward.tick({ monoMs: this.#monoMs, wallMs: this.#monoMs } as never)
+    }
+  }
+}
+
+test('silence counts in full as long as this member is on time', () => {
+  const waiting = new Waiting()
+  waiting.ticks(20, TICK_MS)
+  expect(waiting.silentMs).toBe(1000)
+  waiting.ticks(10, 2 * TICK_MS)
+  expect(waiting.silentMs).toBe(2000)
+})
+
+test('of a tick that is late only the first part counts, for what came meanwhile is not read yet', () => {
+  const waiting = new Waiting()
+  waiting.ticks(4, 450)
+  expect(waiting.silentMs).toBe(400)
+  waiting.ticks(1, 600)
+  expect(waiting.silentMs).toBe(0)
+  waiting.ticks(8, 150)
+  expect(waiting.silentMs).toBe(800)
+})
+
+test('a tick that is late does not make anybody heard who was not', () => {
+  const waiting = new Waiting()
+  waiting.peer.heardMonoMs = Number.NEGATIVE_INFINITY
+  waiting.ticks(1, 450)
+  expect(waiting.silentMs).toBe(Number.POSITIVE_INFINITY)
 })
