@@ -49,6 +49,7 @@ export class ChaosCluster {
   readonly name: string
   readonly variant: Variant
   readonly nats: ChaosNats
+  readonly hosts: Hosts
   /** Where logs and stores are. */
   readonly folder: string
   /** Members that run, or that are stopped and will run again. */
@@ -63,7 +64,6 @@ export class ChaosCluster {
   losses: PartitionConfig[] = []
   /** Resolves after more acknowledgements of the load; set by whoever makes the load. */
   acks: (count: number) => Promise<void> = () => Promise.resolve()
-  readonly #hosts: Hosts
   readonly #progress = new Progress()
   readonly #ends: (() => Promise<unknown>)[] = []
   #control: Control | undefined
@@ -78,7 +78,7 @@ export class ChaosCluster {
     this.variant = variant
     this.nats = nats
     this.folder = folder
-    this.#hosts = hosts
+    this.hosts = hosts
   }
 
   static async start(name: string, variant: Variant, folder: string): Promise<ChaosCluster> {
@@ -96,7 +96,7 @@ export class ChaosCluster {
       await cluster.settled()
       return cluster
     } catch (error) {
-      await cluster.close()
+      await cluster.close(true)
       throw error
     }
   }
@@ -106,13 +106,14 @@ export class ChaosCluster {
   /** Starts a member; resolves when it takes part. */
   async add(): Promise<ChaosMember> {
     const name = `m${++this.#names}`
-    const host = await this.#hosts.add(name)
+    const host = await this.hosts.add(name)
     const options = {
-      nats: this.nats.urls.join(','),
+      nats: ((await host.natsVia?.(this.nats.urls)) ?? this.nats.urls).join(','),
       cluster: this.name,
       name,
       host: name,
-      listen: `${host.address}:0`,
+      listen: host.listen ?? `${host.address}:0`,
+      ...(host.advertise === undefined ? {} : { advertise: host.advertise }),
       'expect-members': this.variant.members,
       'partition-count': PARTITIONS,
       backups: this.variant.backups,
@@ -189,7 +190,7 @@ export class ChaosCluster {
     this.members.delete(member.name)
     member.parent.signal('SIGTERM')
     const { code, signal } = await member.parent.ended
-    await this.#hosts.remove(member.host)
+    await this.hosts.remove(member.host)
     if (code !== 0) throw new Error(`${member.name} ended with ${signal ?? code} instead of leaving`)
   }
 
@@ -202,7 +203,7 @@ export class ChaosCluster {
   #gone(member: ChaosMember): void {
     this.hit(member)
     this.members.delete(member.name)
-    void member.parent.ended.then(() => this.#hosts.remove(member.host))
+    void member.parent.ended.then(() => this.hosts.remove(member.host))
   }
 
   // ---- what is known of it
@@ -290,7 +291,7 @@ export class ChaosCluster {
     this.members.clear()
     await this.nats.kill()
     await this.#control?.close()
-    await this.#hosts.close()
+    await this.hosts.close()
     if (!keep) await rm(this.folder, { recursive: true, force: true })
   }
 }

@@ -132,7 +132,7 @@ export const processFaults: readonly Fault[] = [
       return nothing
     },
   },
-  { name: 'rolling', allows: 'none', inject: rolling },
+  { name: 'rolling', allows: 'none', fits: (variant) => !isWide(variant), inject: rolling },
   { name: 'kill-two', allows: 'unknown', fits: isWide, inject: killTwo },
   { name: 'pause-then-kill', allows: 'unknown', inject: pauseThenKill },
   {

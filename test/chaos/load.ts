@@ -272,7 +272,7 @@ export class Load {
     const entry = await this.#record(client, key, 'getEntry', 0, read, (found) => found?.value.n)
     if (entry === undefined) return
     if (this.#random.next() < 0.5) await this.#think()
-    await this.#replace(client, key, options, entry.version, entry.value.n)
+    await this.#replace(client, key, this.#deadline(client), entry.version, entry.value.n)
   }
 
   #remove(client: Client, key: LoadKey, options: object): Promise<boolean> {

@@ -170,7 +170,9 @@ export class ChaosNats {
         const connection = await connect({ servers: this.urls, reconnect: false, timeout: 2000 })
         try {
           const manager = await jetstreamManager(connection, { timeout: 2000 })
-          await manager.getAccountInfo()
+          // Only a stream of as many copies shows that all servers have found each other.
+          await manager.streams.add({ name: 'probe', subjects: ['probe'], num_replicas: this.servers.length })
+          await manager.streams.delete('probe')
           return
         } finally {
           await connection.close()

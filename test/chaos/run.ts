@@ -16,6 +16,8 @@ import { type Variant, variants } from './variant.ts'
 /** A cluster that has lived for so long makes room for one of another kind. */
 const ROUNDS_PER_CLUSTER = 15
 const FAULTS_PER_ROUND_MAX = 3
+/** Clusters one after the other that do not even start: something is wrong that no fault has done. */
+const STILLBORN_MAX = 3
 
 export interface RunOptions {
   readonly seed: number
@@ -96,11 +98,15 @@ export class Run {
   /** One cluster after the other. */
   async #lane(random: Random, lane: number): Promise<void> {
     if (this.#variants.length === 0) return
-    for (let i = lane; !this.#isOver; i++)
-      await this.#cluster(this.#variants[i % this.#variants.length]!, random)
+    let stillborn = 0
+    for (let i = lane; !this.#isOver && stillborn < STILLBORN_MAX; i++) {
+      const rounds = await this.#cluster(this.#variants[i % this.#variants.length]!, random)
+      stillborn = rounds > 0 ? 0 : stillborn + 1
+    }
   }
 
-  async #cluster(variant: Variant, random: Random): Promise<void> {
+  /** Resolves with the number of rounds that were begun. */
+  async #cluster(variant: Variant, random: Random): Promise<number> {
     const name = `${variant.name}-${++this.#clusters}`
     const folder = join(this.#options.folder, name)
     let cluster: ChaosCluster | undefined
@@ -124,6 +130,7 @@ export class Run {
     } finally {
       await cluster?.close(isKept)
     }
+    return round
   }
 
   async #round(rounds: Rounds, name: string, round: number, suffered: readonly Fault[]): Promise<void> {
@@ -157,7 +164,6 @@ export class Run {
     say(
       `VIOLATION: seed ${seed}, cluster ${cluster}, round ${round} (${names.join(', ')}); logs: ${folder}\n${text}`,
     )
-    if (error instanceof Error && error.stack !== undefined) say(error.stack.split('\n').slice(-6).join('\n'))
     if (rounds === undefined) return
     const { calls, failures } = rounds.history
     writeFileSync(join(folder, 'history.json'), JSON.stringify({ text, calls: [...calls], failures }))

@@ -1,6 +1,8 @@
 /** The kinds of clusters that a chaos run goes through. */
 
 import { type Hosts, loopbackHosts } from './host.ts'
+import { NamespaceHosts, namespacesUnavailable } from './namespace.ts'
+import { ProxiedHosts } from './proxied-hosts.ts'
 
 export interface Variant {
   readonly name: string
@@ -9,6 +11,8 @@ export interface Variant {
   /** 3: they keep the log together. */
   readonly servers: 1 | 3
   readonly hosts: () => Promise<Hosts>
+  /** What faults can do to its links. Left out: nothing. */
+  readonly network?: 'namespaces' | 'proxies'
   /** Options of members that are not at their defaults, by their flags. */
   readonly options: Readonly<Record<string, string | number>>
   /** Why there can be none here, or undefined. */
@@ -19,11 +23,27 @@ export interface Variant {
  * What decides how long a failover takes is at its default; what only decides when the roster is put in order is
  * shorter, so that the next fault may come sooner.
  */
-const SHORT = { 'rebalance-delay-ms': 100, 'silent-remove-ms': 4000 }
+const SHORT = { 'rebalance-delay-ms': 100, 'silent-remove-ms': 6000 }
+/** Chances of proxies; what is drawn for them hangs on the seed of the run. */
+const PROXY_SEED = 1
+
 const loopback = (): Promise<Hosts> => Promise.resolve(loopbackHosts)
+
+const networked = {
+  hosts: () => NamespaceHosts.open(),
+  network: 'namespaces',
+  unavailable: namespacesUnavailable,
+} as const
 
 export const variants: readonly Variant[] = [
   { name: 'plain', members: 3, backups: 1, servers: 1, hosts: loopback, options: SHORT },
   { name: 'wide', members: 5, backups: 2, servers: 1, hosts: loopback, options: SHORT },
   { name: 'three-nats', members: 3, backups: 1, servers: 3, hosts: loopback, options: SHORT },
+  { ...networked, name: 'hosts', members: 3, backups: 1, servers: 1, options: SHORT },
+  { ...networked, name: 'hosts-wide', members: 5, backups: 2, servers: 1, options: SHORT },
+  { ...networked, name: 'hosts-nats', members: 3, backups: 1, servers: 3, options: SHORT },
+  {
+    ...{ name: 'proxied', members: 3, backups: 1, servers: 1, options: SHORT, network: 'proxies' },
+    hosts: () => Promise.resolve(new ProxiedHosts(PROXY_SEED)),
+  },
 ]
