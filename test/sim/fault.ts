@@ -101,7 +101,8 @@ export class Faults {
     this.#world.log(`fault ${kind}`)
   }
 
-  get #spared(): boolean {
+  /** Nobody may die and the store stays in reach. */
+  get spared(): boolean {
     return this.#world.nowMs < this.#sparedUntilMs
   }
 
@@ -142,12 +143,13 @@ export class Faults {
 
   // ---- processes
 
-  kill(member: SimMember | undefined): void {
-    if (!member || this.#spared) return
+  /** `certified`: its death is proven at once; by chance where nothing is said. */
+  kill(member: SimMember | undefined, certified = this.#world.chance(0.6)): void {
+    if (!member?.alive || this.spared) return
     const { loss } = this.#mix
     if (!loss && !this.#survivable(member)) return
     this.count('kill')
-    this.#sim.kill(member, loss || this.#world.chance(0.6))
+    this.#sim.kill(member, loss || certified)
   }
 
   /** Whether some replica that holds everything is left without `member`, whichever configuration turns out true. */
@@ -214,11 +216,11 @@ export class Faults {
     const member = this.#member()
     const partition = member?.engine.partitions[world.int(partitionCount)]
     const store = partition?.replica?.store
-    if (!member || !store || partition.role !== 'backup' || this.#spared) return
+    if (!member || !store || partition.role !== 'backup' || this.spared) return
     store.appendBytes = (...records) => {
       store.appendBytes = LogStore.prototype.appendBytes
       // Only now it shows whether it can be spared.
-      if (!this.active || this.#spared || (!this.#mix.loss && !this.#survivable(member)))
+      if (!this.active || this.spared || (!this.#mix.loss && !this.#survivable(member)))
         return store.appendBytes(...records)
       this.count('full')
       const owner = this.#sim.members.find(({ id }) => id === partition.config?.owner)
@@ -247,7 +249,7 @@ export class Faults {
     const { world, hosts, network } = this.#sim
     const pairs: [string, string][] = []
     for (const host of hosts) if (host !== member.host) pairs.push([host, member.host], [member.host, host])
-    if (!this.#spared && world.chance(0.7)) pairs.push([STORE_HOST, member.host], [member.host, STORE_HOST])
+    if (!this.spared && world.chance(0.7)) pairs.push([STORE_HOST, member.host], [member.host, STORE_HOST])
     network.cut(pairs, durationMs)
   }
 
@@ -263,7 +265,7 @@ export class Faults {
           pairs.push([a, b])
           if (!oneWay) pairs.push([b, a])
         }
-    if (!this.#spared && world.chance(0.4))
+    if (!this.spared && world.chance(0.4))
       for (const a of inside) {
         pairs.push([a, STORE_HOST])
         if (!oneWay) pairs.push([STORE_HOST, a])
@@ -284,7 +286,7 @@ export class Faults {
 
   #storeDown(durationMs: number): void {
     const { store, world } = this.#sim
-    if (this.#spared || store.isDown) return
+    if (this.spared || store.isDown) return
     this.count('store down')
     store.isDown = true
     world.after(durationMs, () => {
@@ -296,7 +298,7 @@ export class Faults {
 
   rollback(lostMs: number): void {
     const { store, world, checker, network } = this.#sim
-    if (this.#spared || store.isDown) return
+    if (this.spared || store.isDown) return
     this.count('rollback')
     checker.rolledBack = true
     // Who knows what was lost must be able to say so: what the protocol assumes.
@@ -330,7 +332,9 @@ export class Faults {
   // ---- at bad moments
 
   #appended(entry: StoredEntry): void {
-    if (!this.active || !this.#world.chance(this.#mix.trigger * 0.4)) return
+    if (!this.active) return
+    this.#plots.appended(entry)
+    if (!this.#world.chance(this.#mix.trigger * 0.4)) return
     const proposer = this.#sim.members.find(({ host }) => host === entry.by)
     if (!proposer) return
     const { world } = this.#sim
@@ -341,7 +345,31 @@ export class Faults {
 
   /** After a turn of a member: it may be the worst moment. */
   observe(member: SimMember): void {
-    if (this.active) this.#plots.observe(member)
+    if (!this.active) return
+    this.#plots.observe(member)
+    const { trigger } = this.#mix
+    if (trigger === 0) return
+    const { world } = this.#sim
+    for (const { owner } of member.engine.partitions) {
+      if (!owner) continue
+      if (owner.stopped && world.chance(trigger * 0.05)) this.#strike(member, 'at handover')
+      for (const peer of owner.log.peers.values())
+        if (peer.learner && world.chance(trigger * 0.02)) this.#strike(member, 'at transfer')
+    }
+    if (world.chance(trigger * 0.0005)) this.#strike(member, 'mid-turn')
+  }
+
+  #strike(member: SimMember, when: string): void {
+    this.count(when)
+    const { world, network } = this.#sim
+    const x = world.random.next()
+    if (x < 0.3) {
+      for (const link of [...network.links])
+        if (link.ends.some(({ process }) => process === member) && world.chance(0.6))
+          link.breakFrom(world.pick(link.ends), world.chance(0.4))
+    } else if (x < 0.55) this.pause(member, world.between(500, 9000))
+    else if (x < 0.8) this.isolate(member, world.between(1000, 9000))
+    else world.after(0, () => this.kill(member))
   }
 
   /** Everything works from now on. */

@@ -5,17 +5,48 @@
  * Chance alone finds such a sequence in one run of thousands. Each plot is safe for a cluster that keeps its promises.
  */
 
-import { STORE_HOST } from './control-store.ts'
+import type { PartitionConfig } from '../../src/core/membership/config.ts'
+import { decodeMessage } from '../../src/core/membership/item.ts'
+import type { Owner } from '../../src/core/partition/owner.ts'
+import type { Partition } from '../../src/core/partition/partition.ts'
+import type { Peer } from '../../src/core/replication/owner-log.ts'
+import type { Transfer } from '../../src/core/replication/transfer.ts'
+import { STORE_HOST, type StoredEntry } from './control-store.ts'
 import type { FaultMix, Faults } from './fault.ts'
 import type { SimMember } from './member.ts'
 import type { Simulation } from './simulation.ts'
 
-export type PlotKind = 'atAdding' | 'splitTail' | 'staleGrant' | 'stallBackup'
+/** How often each begins, where it could and nothing else is said. */
+const rates = {
+  atAdding: 0.4,
+  /** Only where the log may lose its end. */
+  forgottenShrink: 0.0003,
+  lateAcks: 0.05,
+  lostAnswer: 0.004,
+  splitAddition: 0.1,
+  splitTail: 0.004,
+  sleepingOwner: 0.0002,
+  staleGrant: 0.005,
+  stalledBackup: 0.05,
+  unfinishedTransfer: 0.1,
+}
+
+export type PlotKind = keyof typeof rates
+
+/** The next step of a plot, taken in the turn after which `ripe` says so. */
+interface Step {
+  readonly untilMs: number
+  readonly ripe: () => boolean
+  readonly run: () => void
+}
 
 export class Plots {
   readonly #sim: Simulation
   readonly #mix: FaultMix
   readonly #faults: Faults
+  #steps: Step[] = []
+  /** What has had its chance. */
+  readonly #seen = new WeakSet<Transfer | PartitionConfig | Peer>()
 
   constructor(sim: Simulation, mix: FaultMix, faults: Faults) {
     this.#sim = sim
@@ -23,53 +54,88 @@ export class Plots {
     this.#faults = faults
   }
 
-  /** Whether a plot begins now, where it does so once in `1 / rate` chances. */
-  #begins(kind: PlotKind, rate: number): boolean {
-    return this.#sim.world.chance(this.#mix.plot * (this.#mix.plots[kind] ?? 1) * rate)
+  /** Whether a plot begins now. */
+  #begins(kind: PlotKind): boolean {
+    if (this.#faults.spared) return false
+    const begins = this.#sim.world.chance(this.#mix.plot * (this.#mix.plots[kind] ?? 1) * rates[kind])
+    if (begins) this.#faults.count(kind)
+    return begins
   }
 
-  /** After a turn of a member: it may be the worst moment. */
+  #isNew(what: Transfer | PartitionConfig | Peer): boolean {
+    if (this.#seen.has(what)) return false
+    this.#seen.add(what)
+    return true
+  }
+
+  /** After a turn of a member, before what it has sent leaves. */
   observe(member: SimMember): void {
-    if (this.#mix.trigger === 0 && this.#mix.plot === 0) return
-    const { world } = this.#sim
-    for (const { owner } of member.engine.partitions) {
-      if (!owner) continue
-      if (owner.stopped && world.chance(this.#mix.trigger * 0.05)) {
-        this.#faults.count('at handover')
-        this.#strike(member)
-      }
-      const { adding } = owner.log
-      if (adding !== undefined && owner.unresolved && this.#begins('atAdding', 0.1))
-        this.#atAdding(member, adding)
-      if (owner.log.required.length > 1 && owner.head > owner.commit && this.#begins('splitTail', 0.004))
-        this.#splitTail(
-          member,
-          owner.log.required.map(({ id }) => id),
-        )
-      if (owner.log.required.length > 0 && this.#begins('staleGrant', 0.002))
-        this.#staleGrant(
-          member,
-          owner.log.required.map(({ id }) => id),
-        )
-      for (const peer of owner.log.peers.values()) {
-        if (
-          peer.learner &&
-          !peer.transfer &&
-          peer.ack === peer.base &&
-          owner.head > peer.base &&
-          this.#begins('atAdding', 0.5)
-        )
-          this.#atAdding(member, peer.id)
-        if (peer.transfer && owner.log.required.length > 0 && this.#begins('stallBackup', 0.05))
-          this.#stallBackup(member, world.pick(owner.log.required).id)
-        if (!peer.learner || !world.chance(this.#mix.trigger * 0.02)) continue
-        this.#faults.count('at transfer')
-        this.#strike(member)
-      }
+    if (this.#mix.plot === 0) return
+    this.#takeSteps()
+    const { monoMs } = member.clocks()
+    for (const partition of member.engine.partitions) {
+      const { owner, backup } = partition
+      if (owner) this.#atOwner(member, owner)
+      else if (backup?.promisedMonoMs === monoMs && this.#begins('staleGrant')) this.#staleGrant(partition)
     }
-    if (world.chance(this.#mix.trigger * 0.0005)) {
-      this.#faults.count('mid-turn')
-      this.#strike(member)
+  }
+
+  #atOwner(member: SimMember, owner: Owner): void {
+    const { adding, required, peers } = owner.log
+    const backups = required.filter(({ learner }) => !learner).map(({ id }) => this.#hostOf(id))
+    const { unresolved } = owner
+    if (adding !== undefined && unresolved && this.#isNew(unresolved) && this.#begins('atAdding'))
+      this.#atAdding(member, adding)
+    if (required.length > 1 && owner.head > owner.commit && this.#begins('splitTail'))
+      this.#splitTail(
+        member,
+        required.map(({ id }) => id),
+      )
+    if (backups.length > 0 && owner.head > owner.commit && this.#begins('lostAnswer'))
+      this.#lostAnswer(member, backups)
+    if (backups.length > 0 && this.#begins('sleepingOwner')) this.#sleepingOwner(member)
+    if (this.#mix.rollback > 0 && backups.length > 0 && !owner.unresolved && this.#begins('forgottenShrink'))
+      this.#forgottenShrink(member, owner, backups)
+    for (const peer of peers.values()) {
+      const { transfer } = peer
+      const behind = peer.learner && peer.ack === peer.base && owner.head > peer.base
+      if (!transfer && behind && this.#isNew(peer) && this.#begins('atAdding'))
+        this.#atAdding(member, peer.id)
+      if (!transfer) continue
+      if (backups.length > 0 && this.#begins('stalledBackup'))
+        this.#stallBackup(member, this.#sim.world.pick(backups))
+      if (!this.#isNew(transfer)) continue
+      if (this.#begins('lateAcks')) this.#lateAcks(member, owner, peer)
+      else if (backups.length > 0 && this.#begins('unfinishedTransfer'))
+        this.#unfinishedTransfer(member, owner, peer, backups)
+    }
+  }
+
+  /** After an entry of the configuration log has landed, before anybody has read it. */
+  appended({ bytes }: StoredEntry): void {
+    if (this.#mix.plot === 0) return
+    for (const item of decodeMessage(bytes)?.items ?? []) {
+      if (item.kind !== 'config') continue
+      const { next } = item
+      if (next.reason === 'level' && this.#begins('splitAddition')) this.#splitAddition(next)
+    }
+  }
+
+  // ---- steps
+
+  #when(withinMs: number, ripe: () => boolean, run: () => void): void {
+    this.#steps.push({ untilMs: this.#sim.world.nowMs + withinMs, ripe, run })
+  }
+
+  #takeSteps(): void {
+    if (this.#steps.length === 0) return
+    const { nowMs } = this.#sim.world
+    const steps = this.#steps.filter(({ untilMs }) => untilMs >= nowMs)
+    this.#steps = []
+    for (const step of steps) {
+      if (step.ripe()) {
+        if (!this.#faults.spared) step.run()
+      } else this.#steps.push(step)
     }
   }
 
@@ -77,32 +143,28 @@ export class Plots {
     return this.#sim.members.find((member) => member.id === id)?.host ?? ''
   }
 
+  #memberAt(host: string): SimMember | undefined {
+    return this.#sim.members.find((member) => member.host === host)
+  }
+
+  /** Cuts two hosts off from each other. */
+  #part(a: string, b: string, durationMs: number): void {
+    this.#sim.network.cut(
+      [
+        [a, b],
+        [b, a],
+      ],
+      durationMs,
+    )
+  }
+
+  // ---- a learner
+
   /** A learner is being added: it hears nothing more from its owner, which dies when it has been added. */
   #atAdding(owner: SimMember, learner: string): void {
     const { world, network } = this.#sim
-    this.#faults.count('at adding')
     network.cut([[owner.host, this.#hostOf(learner)]], world.between(2000, 6000))
     this.#killSoon(owner, world.nowMs + world.between(3000, 5000))
-  }
-
-  /** A backup hears nothing while another member is taught, so that nothing is committed meanwhile. */
-  #stallBackup(owner: SimMember, backup: string): void {
-    const { world, network } = this.#sim
-    this.#faults.count('stalled backup')
-    network.cut([[owner.host, this.#hostOf(backup)]], world.between(500, 3000))
-  }
-
-  /** The backups' promises reach an owner late; by then nothing from it reaches them any more. */
-  #staleGrant(owner: SimMember, required: readonly string[]): void {
-    const { world, network } = this.#sim
-    this.#faults.count('stale grant')
-    const hosts = required.map((id) => this.#hostOf(id))
-    network.cut(
-      hosts.map((host) => [host, owner.host]),
-      world.between(2000, 3200),
-    )
-    const rest = [...hosts, STORE_HOST].map((host): [string, string] => [owner.host, host])
-    network.cut([...rest, [STORE_HOST, owner.host]], world.between(5000, 7000))
   }
 
   /** Kills a member as soon as it can be spared. */
@@ -115,29 +177,142 @@ export class Plots {
     })
   }
 
+  /** A backup hears nothing while another member is taught, so that nothing is committed meanwhile. */
+  #stallBackup(owner: SimMember, backup: string): void {
+    const { world, network } = this.#sim
+    network.cut([[owner.host, backup]], world.between(500, 3000))
+  }
+
+  /** A learner has been added, and of all in sync only it can see so: it is left alone with the log. */
+  #splitAddition({ owner, inSync }: PartitionConfig): void {
+    const { world } = this.#sim
+    const learner = this.#hostOf(inSync.at(-1)!)
+    for (const id of new Set([owner, ...inSync.slice(0, -1)])) {
+      const durationMs = world.between(5000, 8000)
+      this.#part(this.#hostOf(id), learner, durationMs)
+      this.#part(this.#hostOf(id), STORE_HOST, durationMs)
+    }
+  }
+
+  /**
+   * Nothing is committed while a learner is taught, and much is written; it hears nothing of what came after its transfer;
+   * when it is in sync, the owner dies and the backups are late.
+   */
+  #unfinishedTransfer(member: SimMember, owner: Owner, peer: Peer, backups: readonly string[]): void {
+    const { world, network } = this.#sim
+    const learner = this.#hostOf(peer.id)
+    network.cut(
+      backups.map((host) => [member.host, host]),
+      2500,
+    )
+    network.cut([[learner, member.host]], world.between(200, 500))
+    const taught = (): boolean => owner.log.peers.get(peer.id) === peer && peer.transfer === undefined
+    this.#when(1500, taught, () => {
+      network.cut([[member.host, learner]], 6000)
+      const added = (): boolean => owner.config.inSync.includes(peer.id)
+      this.#when(1500, added, () => {
+        for (const host of backups) {
+          const backup = this.#memberAt(host)
+          if (backup) this.#faults.pause(backup, 2500)
+        }
+        world.after(1, () => {
+          if (this.#faults.active) this.#faults.kill(member, true)
+        })
+      })
+    })
+  }
+
+  /** A learner's answers are late; meanwhile the owner must teach it anew, and then does not reach it. */
+  #lateAcks(member: SimMember, owner: Owner, peer: Peer): void {
+    const { world, network } = this.#sim
+    const learner = this.#hostOf(peer.id)
+    const late = world.between(60, 200)
+    network.cut([[learner, member.host]], late)
+    world.after(late - 1, () => {
+      for (const link of network.links) {
+        const [from, to] = link.ends
+        if (from.process === member && to.process.host === learner) link.breakFrom(from, false)
+      }
+    })
+    const taughtAnew = (): boolean => {
+      const now = owner.log.peers.get(peer.id)
+      return now !== undefined && now !== peer && now.transfer !== undefined
+    }
+    this.#when(1000, taughtAnew, () => network.cut([[member.host, learner]], 4000))
+  }
+
+  // ---- an owner
+
+  /** The backups' promises reach an owner late; by then nothing from it reaches them any more. */
+  #staleGrant({ config }: Partition): void {
+    const { world, network } = this.#sim
+    const { owner, inSync } = config!
+    const host = this.#hostOf(owner)
+    const hosts = inSync.filter((id) => id !== owner).map((id) => this.#hostOf(id))
+    network.cut(
+      hosts.map((backup) => [backup, host]),
+      world.between(2000, 3200),
+    )
+    const rest = [...hosts, STORE_HOST].map((other): [string, string] => [host, other])
+    network.cut([...rest, [STORE_HOST, host]], world.between(5000, 7000))
+  }
+
+  /** An owner sleeps until it has been replaced, and a client that has heard of nothing asks it as it wakes up. */
+  #sleepingOwner(owner: SimMember): void {
+    const { world, hosts, clients } = this.#sim
+    const durationMs = world.between(6000, 9000)
+    this.#faults.pause(owner, durationMs)
+    const client = world.pick(clients)
+    for (const host of [...hosts, STORE_HOST]) {
+      if (host === owner.host) continue
+      this.#part(client.host, host, durationMs + 300)
+      this.#part(owner.host, host, durationMs + 300)
+    }
+    // What the others want is not to wait for it as well.
+    for (const other of clients) if (other !== client) this.#part(other.host, owner.host, durationMs + 300)
+  }
+
+  /** An owner dies when its backups hold what it has written, and nobody has been answered. */
+  #lostAnswer(owner: SimMember, backups: readonly string[]): void {
+    const { world, network } = this.#sim
+    network.cut(
+      backups.map((host) => [host, owner.host]),
+      3000,
+    )
+    world.after(world.between(4, 20), () => {
+      if (this.#faults.active) this.#faults.kill(owner, true)
+    })
+  }
+
+  /**
+   * An owner goes on without its backups, and alone has read that it may; then the log forgets it, and the owner sleeps while
+   * the others read on.
+   */
+  #forgottenShrink(member: SimMember, owner: Owner, backups: readonly string[]): void {
+    const { world, hosts } = this.#sim
+    const sinceMs = world.nowMs
+    for (const host of hosts) if (host !== member.host) this.#part(host, STORE_HOST, 5000)
+    for (const host of backups) this.#part(member.host, host, 5000)
+    const alone = (): boolean => owner.config.inSync.length === 1
+    this.#when(3000, alone, () =>
+      world.after(world.between(200, 1000), () => {
+        if (!this.#faults.active || !member.alive) return
+        this.#faults.rollback(world.nowMs - sinceMs)
+        this.#faults.pause(member, world.between(8000, 10_000))
+      }),
+    )
+  }
+
   /** The end of an owner's log reaches some of its replicas and not the others; those that have it sleep while it dies. */
   #splitTail(owner: SimMember, required: readonly string[]): void {
     const { world, network, members } = this.#sim
-    this.#faults.count('split tail')
     const without = world.pick(required)
     network.cut([[owner.host, this.#hostOf(without)]], world.between(500, 2000))
     world.after(world.between(20, 200), () => {
       for (const member of members)
         if (required.includes(member.id) && member.id !== without)
           this.#faults.pause(member, world.between(600, 1500))
-      this.#faults.kill(owner)
+      this.#faults.kill(owner, world.chance(0.8))
     })
-  }
-
-  #strike(member: SimMember): void {
-    const { world, network } = this.#sim
-    const x = world.random.next()
-    if (x < 0.3) {
-      for (const link of [...network.links])
-        if (link.ends.some(({ process }) => process === member) && world.chance(0.6))
-          link.breakFrom(world.pick(link.ends), world.chance(0.4))
-    } else if (x < 0.55) this.#faults.pause(member, world.between(500, 9000))
-    else if (x < 0.8) this.#faults.isolate(member, world.between(1000, 9000))
-    else world.after(0, () => this.#faults.kill(member))
   }
 }

@@ -1,10 +1,9 @@
 /** Planted bugs: when an answer may leave, and which acknowledgements make a record committed. */
 
-import { Owner } from '../../../src/core/partition/owner.ts'
+import { CallHandler } from '../../../src/core/partition/call-handler.ts'
 import { ReplyQueue } from '../../../src/core/partition/reply-queue.ts'
 import { BackupLog } from '../../../src/core/replication/backup-log.ts'
 import { OwnerLog } from '../../../src/core/replication/owner-log.ts'
-import { noFaults } from '../fault.ts'
 import { type Plant, patch } from './plant.ts'
 
 export const acknowledgements: Readonly<Record<string, Plant>> = {
@@ -50,21 +49,16 @@ export const acknowledgements: Readonly<Record<string, Plant>> = {
           },
       ),
   },
-  /**
-   * An acknowledgement counts whichever join it comes from. Not shown: within an ownership no old acknowledgement is above
-   * the base of a later transfer, and an owner that comes back has lost its links' past by then.
-   */
-  noSessionInAck: {
-    expects: /LOST|commits another record/,
-    slow: true,
-    options: { mix: { ...noFaults, kill: 1, cut: 0.6, breakLink: 1, pause: 0.6, trigger: 1, everyMs: 600 } },
+  /** Reads tell what is not yet committed. */
+  dirtyReads: {
+    expects: /not linearizable|after it had seen/,
     apply: () =>
       patch(
-        Owner.prototype,
-        'onAck',
+        CallHandler.prototype,
+        'readBytes',
         (original) =>
-          function (this: Owner, from, session, seq, now) {
-            original.call(this, from, this.log.peers.get(from)?.session ?? session, seq, now)
+          function (this: CallHandler, _dependsOn, ...answer) {
+            original.call(this, 0, ...answer)
           },
       ),
   },

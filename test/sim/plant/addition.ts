@@ -3,16 +3,21 @@
 import { OwnerLog } from '../../../src/core/replication/owner-log.ts'
 import { Transfer } from '../../../src/core/replication/transfer.ts'
 import { noFaults } from '../fault.ts'
+import type { RunOptions } from '../simulation.ts'
 import { type Plant, patch } from './plant.ts'
+
+/** Learners that have been added while their owner cannot see it. */
+const splitAdditions: Omit<RunOptions, 'seed'> = {
+  settings: { backups: 1, minInSync: 1 },
+  mix: { ...noFaults, kill: 1, plot: 1, plots: { splitAddition: 5 }, everyMs: 3000 },
+}
 
 export const additions: Readonly<Record<string, Plant>> = {
   /** A learner is not waited for before it is added. */
   noUnion: {
     expects: /LOST|commits another record|never cut off/,
-    options: {
-      settings: { backups: 1, minInSync: 1 },
-      mix: { ...noFaults, breakLink: 1, plot: 1, everyMs: 1000 },
-    },
+    slow: true,
+    options: splitAdditions,
     apply: () =>
       patch(
         OwnerLog.prototype,
@@ -25,6 +30,42 @@ export const additions: Readonly<Record<string, Plant>> = {
           },
       ),
   },
+  /** A learner that is being added is waited for by writes alone: reads do without its promise. */
+  unionWritesOnly: {
+    expects: /two owners serve|not linearizable|after it had seen/,
+    options: splitAdditions,
+    apply: () =>
+      patch(
+        OwnerLog.prototype,
+        'leased',
+        () =>
+          function (this: OwnerLog, monoMs: number, wallMs: number, leaseMs: number) {
+            return this.required.every(
+              ({ learner, grantedMonoMs, grantedWallMs }) =>
+                learner || (monoMs < grantedMonoMs + leaseMs && wallMs < grantedWallMs + leaseMs),
+            )
+          },
+      ),
+  },
+  /** A learner counts as level as soon as somebody has begun to teach it. */
+  expandEarly: {
+    expects: /in name only|LOST/,
+    apply: () =>
+      patch(
+        OwnerLog.prototype,
+        'levelLearner',
+        () =>
+          function (this: OwnerLog, head: number) {
+            for (const peer of this.peers.values()) {
+              if (!peer.learner) continue
+              peer.ack = head
+              peer.settled = head
+              return peer
+            }
+            return undefined
+          },
+      ),
+  },
   /** A learner counts as level at the base of its transfer. */
   learnerAtBase: {
     expects: /holds other entries|not linearizable|commits another record|rows end with|LOST/,
@@ -32,7 +73,7 @@ export const additions: Readonly<Record<string, Plant>> = {
     options: {
       members: 4,
       settings: { backups: 2, minInSync: 1, chunkBytes: 64 },
-      mix: { ...noFaults, breakLink: 1, leave: 0.5, plot: 1, everyMs: 1000 },
+      mix: { ...noFaults, kill: 1, leave: 1, plot: 1, plots: { unfinishedTransfer: 10 }, everyMs: 2000 },
     },
     apply: () =>
       patch(

@@ -4,7 +4,18 @@ import { ConfigLog } from '../../../src/core/engine/config-log.ts'
 import { LogMemory } from '../../../src/core/engine/log-memory.ts'
 import { ControlHandle } from '../control-store.ts'
 import { noFaults } from '../fault.ts'
+import type { RunOptions } from '../simulation.ts'
 import { type Plant, patch } from './plant.ts'
+
+const diverged =
+  /LOST|commits another record|two owners serve|not linearizable|does not recover|do not settle|both number/
+
+/** An owner alone knows that it needs its backups no longer; the log forgets it, and the owner sleeps. */
+const forgottenShrinks: Omit<RunOptions, 'seed'> = {
+  rollback: true,
+  settings: { minInSync: 1 },
+  mix: { ...noFaults, rollback: 0.01, plot: 1, plots: { forgottenShrink: 5 } },
+}
 
 export const boots: Readonly<Record<string, Plant>> = {
   /** A log that shows less than before is believed, as long as its store seems to be the same. */
@@ -15,17 +26,7 @@ export const boots: Readonly<Record<string, Plant>> = {
       mix: { ...noFaults, rollback: 1, leave: 1, kill: 1, everyMs: 2000 },
       faultMs: 40_000,
     },
-    apply: () =>
-      patch(
-        LogMemory.prototype,
-        'take',
-        (original) =>
-          function (this: LogMemory, view) {
-            const fits = original.call(this, view)
-            this.rewoundBoot = undefined
-            return fits
-          },
-      ),
+    apply: believed,
   },
   /** Whoever sees another incarnation of the store than the log names records a boot at once, without a second look. */
   bootWithoutVerify: {
@@ -66,4 +67,54 @@ export const boots: Readonly<Record<string, Plant>> = {
       }
     },
   },
+  /** Nobody notices that the store has started again, and that the log has lost its end. */
+  noRollbackGuard: {
+    expects: diverged,
+    options: forgottenShrinks,
+    apply: () => {
+      const restoreOpen = patch(
+        ConfigLog.prototype,
+        'open',
+        (original) =>
+          function (this: ConfigLog, _evidence, checkpoint) {
+            original.call(this, 'store 1', checkpoint)
+          },
+      )
+      const restoreTake = believed()
+      return () => {
+        restoreTake()
+        restoreOpen()
+      }
+    },
+  },
+  /** A log that has lost its end is used again at once, though some who know more have not been heard. */
+  noRollCall: {
+    expects: diverged,
+    options: forgottenShrinks,
+    apply: () =>
+      patch(
+        ConfigLog.prototype,
+        'tick',
+        (original) =>
+          function (this: ConfigLog, now) {
+            const { boot } = this.view
+            if (this.ready && boot.frozen) this.ask(`thaw ${boot.id}`, { kind: 'thaw', boot: boot.id }, now)
+            original.call(this, now)
+          },
+      ),
+  },
+}
+
+/** A log is taken for what it shows, though it has shown more. */
+function believed(): () => void {
+  return patch(
+    LogMemory.prototype,
+    'take',
+    (original) =>
+      function (this: LogMemory, view) {
+        const fits = original.call(this, view)
+        this.rewoundBoot = undefined
+        return fits
+      },
+  )
 }

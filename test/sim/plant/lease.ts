@@ -1,22 +1,29 @@
 /** Planted bugs: what lets an owner answer by itself, and what keeps a backup from becoming another. */
 
+import { Engine } from '../../../src/core/engine/engine.ts'
+import { nextEpoch } from '../../../src/core/membership/config.ts'
+import type { Now } from '../../../src/core/partition/context.ts'
 import { Owner } from '../../../src/core/partition/owner.ts'
 import { Partition } from '../../../src/core/partition/partition.ts'
 import { OwnerLog } from '../../../src/core/replication/owner-log.ts'
 import { noFaults } from '../fault.ts'
 import { type Plant, patch } from './plant.ts'
 
+const doubled = /two owners serve|not linearizable|after it had seen/
+
 export const leases: Readonly<Record<string, Plant>> = {
   /** Reads are answered whether anybody follows this owner or not. */
   noLease: {
-    expects: /two owners serve|not linearizable|after it had seen/,
+    expects: doubled,
     apply: () => patch(OwnerLog.prototype, 'leased', () => () => true),
   },
   /** A lease counts from when its grant arrived. */
   leaseFromReceipt: {
-    expects: /two owners serve|not linearizable|after it had seen/,
-    slow: true,
-    options: { mix: { ...noFaults, plot: 1 } },
+    expects: doubled,
+    options: {
+      settings: { backups: 1, minInSync: 1 },
+      mix: { ...noFaults, plot: 1, plots: { staleGrant: 5 } },
+    },
     apply: () =>
       patch(
         Owner.prototype,
@@ -27,9 +34,60 @@ export const leases: Readonly<Record<string, Plant>> = {
           },
       ),
   },
+  /** A backup takes over while its promise still holds. */
+  shortGrace: {
+    expects: doubled,
+    apply: () =>
+      patch(
+        Engine.prototype,
+        'tick',
+        (original) =>
+          function (this: Engine, now) {
+            for (const partition of this.partitions) {
+              const { backup, config } = partition
+              const silentMs = now.monoMs - (backup?.promisedMonoMs ?? now.monoMs)
+              if (config && silentMs > SHORT_GRACE_MS)
+                partition.takeOver('silent owner', nextEpoch(config.epoch, this.view.gen))
+            }
+            original.call(this, now)
+          },
+      ),
+  },
+  /** Calls are judged by the time of the last tick, however long ago that was. */
+  cachedNow: {
+    expects: doubled,
+    options: {
+      settings: { backups: 1, minInSync: 1 },
+      mix: { ...noFaults, plot: 1, plots: { sleepingOwner: 10 } },
+    },
+    apply: () => {
+      const ticks = new WeakMap<Engine, Now>()
+      const restoreTick = patch(
+        Engine.prototype,
+        'tick',
+        (original) =>
+          function (this: Engine, now) {
+            ticks.set(this, now)
+            original.call(this, now)
+          },
+      )
+      const restoreFrame = patch(
+        Engine.prototype,
+        'clientFrame',
+        (original) =>
+          function (this: Engine, client, bytes, start, end, now) {
+            return original.call(this, client, bytes, start, end, ticks.get(this) ?? now)
+          },
+      )
+      return () => {
+        restoreFrame()
+        restoreTick()
+      }
+    },
+  },
   /** A backup that has begun to take over still follows the old owner. */
   noFence: {
-    expects: /two owners serve|not linearizable/,
+    expects: doubled,
     apply: () =>
       patch(
         Partition.prototype,
@@ -41,3 +99,5 @@ export const leases: Readonly<Record<string, Plant>> = {
       ),
   },
 }
+
+const SHORT_GRACE_MS = 800

@@ -1,18 +1,77 @@
-/** Planted bugs: how a backup tells whether its log is the owner's. */
+/** Planted bugs: what a backup keeps of its log, and how it tells whether that is the owner's. */
 
+import { Partition } from '../../../src/core/partition/partition.ts'
+import { BackupLog } from '../../../src/core/replication/backup-log.ts'
 import { EpochTable } from '../../../src/core/replication/epoch-table.ts'
 import { noFaults } from '../fault.ts'
+import type { RunOptions } from '../simulation.ts'
 import { type Plant, patch } from './plant.ts'
+
+/** Owners die whose last records have reached only some of their backups. */
+const splitTails: Omit<RunOptions, 'seed'> = {
+  members: 4,
+  settings: { backups: 2, minInSync: 1 },
+  mix: { ...noFaults, plot: 1, plots: { splitTail: 5 } },
+}
 
 export const logMatching: Readonly<Record<string, Plant>> = {
   /** Logs are matched by seq alone. */
   seqOnlyMatch: {
     expects: /commits another record|holds other entries/,
-    options: {
-      members: 4,
-      settings: { backups: 2, minInSync: 1 },
-      mix: { ...noFaults, plot: 1, everyMs: 5000 },
-    },
+    options: splitTails,
     apply: () => patch(EpochTable.prototype, 'at', () => () => 1),
+  },
+  /** A backup keeps what another epoch has written where the owner has something else, and goes on behind it. */
+  noTruncate: {
+    expects: /commits another record|holds other entries/,
+    options: splitTails,
+    apply: () => {
+      let blindAbove = Number.POSITIVE_INFINITY
+      let epoch = 0
+      const restoreAt = patch(
+        EpochTable.prototype,
+        'at',
+        (original) =>
+          function (this: EpochTable, seq) {
+            return seq > blindAbove ? epoch : original.call(this, seq)
+          },
+      )
+      const restoreReplicate = patch(
+        BackupLog.prototype,
+        'replicate',
+        (original) =>
+          function (this: BackupLog, m) {
+            blindAbove = m.prevSeq
+            epoch = m.recordsEpoch
+            try {
+              return original.call(this, m)
+            } finally {
+              blindAbove = Number.POSITIVE_INFINITY
+            }
+          },
+      )
+      return () => {
+        restoreReplicate()
+        restoreAt()
+      }
+    },
+  },
+  /** A backup that becomes the owner cuts off what it does not yet know to be committed. */
+  truncateToCommit: {
+    expects: /LOST|commits another record/,
+    apply: () =>
+      patch(
+        Partition.prototype,
+        'adopt',
+        (original) =>
+          function (this: Partition, config, now) {
+            const { backup, replica, unresolved } = this
+            if (backup && replica && unresolved?.id === config.id) {
+              replica.store.truncate(backup.commit)
+              replica.epochs.truncate(backup.commit)
+            }
+            original.call(this, config, now)
+          },
+      ),
   },
 }

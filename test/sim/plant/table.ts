@@ -4,9 +4,11 @@ import { acknowledgements } from './acknowledgement.ts'
 import { additions } from './addition.ts'
 import { boots } from './boot.ts'
 import { handovers } from './handover.ts'
+import { identities } from './identity.ts'
 import { leases } from './lease.ts'
 import { logMatching } from './log-matching.ts'
 import type { Plant } from './plant.ts'
+import { proposals } from './proposal.ts'
 import { repetitions } from './repetition.ts'
 import { transfers } from './transfer.ts'
 import { watches } from './watch.ts'
@@ -18,6 +20,8 @@ export const plants: Readonly<Record<string, Plant>> = {
   ...repetitions,
   ...additions,
   ...handovers,
+  ...proposals,
+  ...identities,
   ...boots,
   ...transfers,
   ...watches,

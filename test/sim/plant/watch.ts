@@ -1,7 +1,7 @@
 /** Planted bugs: what subscribers are told. */
 
 import { Owner } from '../../../src/core/partition/owner.ts'
-import { Watcher } from '../../../src/core/partition/watcher.ts'
+import { Watcher, Watchers } from '../../../src/core/partition/watcher.ts'
 import { type Plant, patch } from './plant.ts'
 
 export const watches: Readonly<Record<string, Plant>> = {
@@ -31,6 +31,41 @@ export const watches: Readonly<Record<string, Plant>> = {
       return () => {
         restore()
         Object.defineProperty(Owner.prototype, 'head', head)
+      }
+    },
+  },
+  /** Subscribers are told of what is not yet committed. */
+  dirtyWatch: {
+    expects: /not committed|differs|another key|left out|ends with/,
+    apply: () => {
+      let teller: Owner | undefined
+      const told = <A extends unknown[], R>(original: (this: Owner, ...call: A) => R) =>
+        function (this: Owner, ...call: A): R {
+          teller = this
+          try {
+            return original.apply(this, call)
+          } finally {
+            teller = undefined
+          }
+        }
+      const restoreFlush = patch(Owner.prototype, 'flush', (original) => told(original))
+      const restoreWork = patch(Owner.prototype, 'work', (original) => told(original))
+      const restorePump = patch(
+        Watchers.prototype,
+        'work',
+        (original) =>
+          function (this: Watchers) {
+            const { commit = 0 } = teller ?? {}
+            if (teller && commit >= teller.firstSeq) teller.commit = teller.head
+            const more = original.call(this)
+            if (teller) teller.commit = commit
+            return more
+          },
+      )
+      return () => {
+        restorePump()
+        restoreWork()
+        restoreFlush()
       }
     },
   },
