@@ -36,6 +36,8 @@ export class Checker {
   histories = 0
   searches = 0
   undecided = 0
+  /** Calls whose answers, or lack of one, have been explained. */
+  judged = 0
 
   constructor(world: World, store: ControlStore, ledger: Ledger, members: () => readonly SimMember[]) {
     this.#world = world
@@ -201,7 +203,10 @@ export class Checker {
       if (calls) calls.push(call)
       else byKey.set(call.key, [call])
     }
-    for (const [key, calls] of byKey) this.#linearizableKey(key, calls, map)
+    for (const [key, calls] of byKey) {
+      this.#linearizableKey(key, calls, map)
+      this.judged += calls.length
+    }
   }
 
   /**
