@@ -49,6 +49,8 @@ export class ControlStore {
   /** Probability that the newest entry is not told of; it is found by the next regular read. */
   silentProbability = 0.3
   readonly handles = new Set<ControlHandle>()
+  /** Messages that may yet land, also of those who have died meanwhile. */
+  readonly underWay = new Set<Uint8Array>()
   /** Entries up to here are never lost: the founding, and what tests rest on. */
   keptSeq = 0
   onAppended: (entry: StoredEntry) => void = () => {}
@@ -265,16 +267,20 @@ export class ControlHandle {
     const by = this.#process.host
     // A process that slept through the end of a connection still writes to that one, and nobody reads it.
     if (!this.#connected || this.#used !== this.#connection) return
+    const { underWay } = this.#store
+    underWay.add(bytes)
     world.after(this.#store.delay(), () => {
       if (!this.#reachable) {
         // It may stand in a queue on the way, and land when nobody reckons with it any more.
-        if (!world.chance(0.3)) return
+        if (!world.chance(0.3)) return void underWay.delete(bytes)
         world.after(world.between(500, 4000), () => {
+          underWay.delete(bytes)
           if (!this.#store.isDown && this.#store.incarnation === incarnation)
             this.#store.append(bytes, id, expectedSeq, by)
         })
         return
       }
+      underWay.delete(bytes)
       // Connections do not outlive the server; what was under way on them is gone.
       if (this.#store.incarnation !== incarnation) return
       this.#store.append(bytes, id, expectedSeq, by)

@@ -157,6 +157,7 @@ export class Faults {
     const { members, store, partitionCount } = this.#sim
     const others = members.filter((other) => other !== member && !other.leaving)
     if (others.length < 2) return false
+    const landing = [...store.underWay].flatMap((bytes) => decodeMessage(bytes)?.items ?? [])
     for (let p = 0; p < partitionCount; p++) {
       const current = store.view.configs[p]
       if (!current) return false
@@ -166,6 +167,8 @@ export class Faults {
         if (partition?.config && partition.config.epoch >= current.epoch) candidates.push(partition.config)
         if (partition?.unresolved) candidates.push(partition.unresolved)
       }
+      for (const item of landing)
+        if (item.kind === 'config' && item.next.partition === p) candidates.push(item.next)
       const holds = (other: SimMember, { era }: PartitionConfig): boolean => {
         const partition = other.engine.partitions[p]
         return partition?.config?.era === era && Boolean(partition.owner ?? partition.backup)

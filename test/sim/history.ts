@@ -13,6 +13,7 @@ export type CallKind =
   | 'replace'
   | 'replaceVersion'
   | 'remove'
+  | 'removeVersion'
   | 'increment'
   | 'invoke'
 
@@ -25,7 +26,7 @@ export interface CallRecord {
   readonly kind: CallKind
   /** What is to be written, or added. */
   readonly argument: number
-  /** `replaceVersion`: the value that the version was read with. */
+  /** `replaceVersion`, `removeVersion`: the value that the version was read with. */
   readonly expected: number | undefined
   readonly callMs: number
   /** Infinity while, or where, no answer came. */
@@ -67,8 +68,9 @@ export function stepKey(state: KeyState, op: CallRecord): KeyState | undefined {
       if (value !== undefined) return said(1) ? now(op.argument) : undefined
       return said(0) ? state : undefined
     case 'replaceVersion':
+    case 'removeVersion':
       if (value !== undefined && value === op.expected && said(1) && !(answered && op.result === 0))
-        return now(op.argument)
+        return now(op.kind === 'removeVersion' ? undefined : op.argument)
       if (!said(0)) return undefined
       // The same small number may stand there in another version.
       return value === op.expected && (value ?? 0) >= UNIQUE_FROM ? undefined : state

@@ -37,6 +37,8 @@ export interface MemberOptions {
   /** After each turn. */
   readonly observe: (member: SimMember) => void
   readonly ended: (member: SimMember, reason: string) => void
+  /** This replica had no room, and gave up what it held. */
+  readonly emptied: (member: SimMember, partition: number) => void
 }
 
 export class SimMember extends Process {
@@ -54,6 +56,8 @@ export class SimMember extends Process {
   /** When a fault of its clocks began last. */
   clockFaultMs = Number.NEGATIVE_INFINITY
   #working = false
+  /** Frames of clients that had to wait because the client read too slowly. */
+  framesHeld = 0
   readonly #startMs: number
 
   constructor(options: MemberOptions) {
@@ -137,9 +141,32 @@ export class SimMember extends Process {
       }
     }
     this.engine.clientUp(end)
+    const waiting: Buffer[] = []
     return {
-      onFrame: (bytes) => this.engine.clientFrame(end, bytes, 0, bytes.length, this.clocks()),
-      onClose: () => this.engine.clientDown(end),
+      onFrame: (bytes) => {
+        waiting.push(bytes)
+        if (waiting.length === 1) this.#takeFrames(end, waiting)
+      },
+      onClose: () => {
+        waiting.length = 0
+        this.engine.clientDown(end)
+      },
+    }
+  }
+
+  /** A client that leaves too much unread is not read from: the rest of its frames waits. */
+  #takeFrames(end: LinkEnd, waiting: Buffer[]): void {
+    while (waiting.length > 0) {
+      const bytes = waiting[0]!
+      const stopped = this.engine.clientFrame(end, bytes, 0, bytes.length, this.clocks())
+      if (stopped === bytes.length) {
+        waiting.shift()
+        continue
+      }
+      this.framesHeld++
+      waiting[0] = bytes.subarray(stopped)
+      this.world.after(this.world.between(1, 20), () => this.exec(() => this.#takeFrames(end, waiting)))
+      return
     }
   }
 
@@ -217,6 +244,7 @@ export class SimMember extends Process {
       },
       note: (event) => {
         this.notes.push(event.kind)
+        if (event.kind === 'refused') this.#options.emptied(this, event.partition)
         this.world.log(
           `${this.host} ${event.kind} ${'partition' in event ? event.partition : ''} ${event.detail}`,
         )

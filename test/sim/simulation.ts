@@ -4,20 +4,24 @@
  */
 
 import { ByteWriter } from '../../src/core/base/bytes.ts'
-import { defaultLimits } from '../../src/core/base/limits.ts'
 import { randomId, seededRandom } from '../../src/core/base/random.ts'
 import type { Settings } from '../../src/core/engine/settings.ts'
 import { decodeMessage } from '../../src/core/membership/item.ts'
 import { AnnouncementKind, writeAnnouncement } from '../../src/core/wire/message.ts'
-import type { ProcessorFunction } from '../../src/core/wire/processor.ts'
+import { AnswerChecker } from './answer-checker.ts'
 import { Checker } from './checker.ts'
 import { type ClientStats, SimClient } from './client.ts'
+import { CommittedState } from './committed-state.ts'
 import { ControlStore, hashSecret } from './control-store.ts'
 import { drawMix, type FaultMix, Faults } from './fault.ts'
 import type { CallRecord } from './history.ts'
+import { HousekeepingChecker } from './housekeeping-checker.ts'
 import { Ledger } from './ledger.ts'
+import { type CommittedVisit, watchStore } from './ledger-probe.ts'
 import { SimMember } from './member.ts'
 import { Network } from './network.ts'
+import { type DrawnSettings, drawClients, drawSettings, drawTightness, type Tightness } from './plan.ts'
+import { stateText } from './state-text.ts'
 import { World } from './world.ts'
 
 export interface RunOptions {
@@ -28,6 +32,7 @@ export interface RunOptions {
   readonly mix?: Partial<FaultMix> | undefined
   /** Replaces what the seed draws. */
   readonly settings?: Partial<Settings> | undefined
+  readonly tightness?: Tightness | undefined
   readonly members?: number | undefined
   /** How long faults go on, in virtual milliseconds. */
   readonly faultMs?: number | undefined
@@ -46,13 +51,6 @@ export interface RunResult {
 const HEAL_MAX_MS = 60_000
 const CLIENTS = 3
 const FOUNDED_MS = 20_000
-
-const add: ProcessorFunction = (entry, argument) => {
-  const value = entry.value as { n: number; g?: number } | undefined
-  const n = (value?.n ?? 0) + (argument as number)
-  entry.set({ ...value, n })
-  return n
-}
 
 export class Simulation {
   readonly world: World
@@ -73,9 +71,18 @@ export class Simulation {
     refused: 0,
     expiredSessions: 0,
     retries: 0,
+    confirmed: 0,
+    sleeps: 0,
+    sentAfterSleep: 0,
+    storeFull: 0,
+    overloaded: 0,
+    tooLarge: 0,
   }
+  readonly housekeeping: HousekeepingChecker
+  answers!: AnswerChecker
   readonly mix: FaultMix
-  readonly #settings: Omit<Settings, 'self' | 'random' | 'newId'>
+  readonly #settings: DrawnSettings
+  readonly #tightness: Tightness
   readonly #workMs: number
   readonly #faultMs: number
   #unique = 1
@@ -88,9 +95,14 @@ export class Simulation {
     this.network = new Network(world)
     this.store = new ControlStore(world)
     this.checker = new Checker(world, this.store, this.ledger, () => this.members)
+    this.housekeeping = new HousekeepingChecker(world)
     const members = options.members ?? 3 + world.int(3)
     this.partitionCount = 2 + world.int(3)
-    this.#settings = this.#drawSettings(members, options.settings)
+    this.#tightness = options.tightness ?? drawTightness(world)
+    this.#settings = {
+      ...drawSettings(world, this.#tightness, members, this.partitionCount),
+      ...options.settings,
+    }
     this.#workMs = world.pick([0.05, 5, 60])
     this.#faultMs = options.faultMs ?? world.pick([15_000, 40_000, 80_000])
     this.mix = { ...drawMix(world, options.rollback === true, options.loss === true), ...options.mix }
@@ -101,34 +113,6 @@ export class Simulation {
     for (let i = 0; i < members; i++) this.hosts.push(`n${i}`)
     for (const host of this.hosts) this.start(host)
     this.#startClients()
-  }
-
-  #drawSettings(
-    members: number,
-    given: Partial<Settings> | undefined,
-  ): Omit<Settings, 'self' | 'random' | 'newId'> {
-    const { world } = this
-    const backups = 1 + world.int(2)
-    return {
-      partitionCount: this.partitionCount,
-      backups,
-      minInSync: world.chance(0.7) ? 1 : 2,
-      expectMembers: members,
-      foundAfterMs: 500,
-      timing: { beaconMs: 250, suspectMs: 1000, leaseMs: 2000, graceMs: 3000, sessionIdleMs: 60_000 },
-      rebalanceDelayMs: world.pick([100, 1000]),
-      silentRemoveMs: world.pick([4000, 8000, 15_000]),
-      rollCallMs: 30_000,
-      rollCallMinMs: 5000,
-      transfersMax: 1 + world.int(4),
-      chunkBytes: world.pick([64, 64, 1000, 64 * 1024]),
-      memoryBytesMax: 64 * 1024 * 1024,
-      historyBytes: world.pick([0, 40_000, 200_000]),
-      limits: defaultLimits,
-      processors: new Map([['add', add]]),
-      hashSecret,
-      ...given,
-    }
   }
 
   // ---- members
@@ -162,11 +146,32 @@ export class Simulation {
       workMs: this.#workMs,
       observe: (observed) => {
         this.checker.observe(observed)
+        this.#look(observed)
         this.faults.observe(observed)
       },
       ended: (ended, reason) => this.#ended(ended, reason),
+      emptied: ({ id: emptied }, partition) => this.checker.emptied.add(`${emptied} ${partition}`),
     })
     this.members.push(member)
+  }
+
+  #look(member: SimMember): void {
+    for (const partition of member.engine.partitions) {
+      watchStore(partition, this.#leaving)
+      if (partition.owner) this.housekeeping.observe(member, partition.owner)
+    }
+  }
+
+  /** A block leaves a log: the ledger has its last look at what is in it. */
+  #leaving: CommittedVisit = ({ id, config }, store, fromSeq) => {
+    let block: Buffer | undefined
+    store.walkTail(fromSeq, store.head, (record) => {
+      block ??= record.bytes
+      if (record.bytes !== block) return false
+      if (!this.ledger.commit(id, config!.era, config!.epoch, record))
+        this.world.fail(`another record is committed as ${id}/${config!.era}/${record.seq}`)
+      return true
+    })
   }
 
   kill(member: SimMember, certified: boolean): void {
@@ -228,16 +233,13 @@ export class Simulation {
 
   #startClients(): void {
     const { world } = this
-    const maps = [
-      { name: 'm', config: {} },
-      {
-        name: 'e',
-        config: { eviction: { policy: 'lru', maxEntries: 2 * this.partitionCount }, maxIdleMs: 3000 },
-      },
-    ]
-    const keys = 3 + world.int(6)
-    const thinkMs = world.pick([20, 60, 200])
-    const padBytes = world.pick([0, 200, 2000])
+    const plan = drawClients(world, this.#tightness, this.partitionCount)
+    this.answers = new AnswerChecker(
+      world,
+      this.ledger,
+      new CommittedState(this.ledger),
+      plan.maps.map(({ config }) => config.ttlMs ?? 0),
+    )
     for (let i = 0; i < CLIENTS; i++) {
       const client = new SimClient({
         network: this.network,
@@ -246,13 +248,12 @@ export class Simulation {
         ledger: this.ledger,
         addresses: this.hosts.map((host) => `${host}:7400`),
         partitionCount: this.partitionCount,
-        keys,
+        ...plan,
+        answers: this.answers,
+        sessionIdleMs: this.#settings.timing.sessionIdleMs,
         history: this.history,
         stats: this.stats,
-        thinkMs,
-        padBytes,
         unique: () => this.#unique++,
-        maps,
         opened: (name, id) => this.checker.opened(name, id),
       })
       this.clients.push(client)
@@ -265,6 +266,7 @@ export class Simulation {
       client.addWatch(1, p, client.maps[0]!, false)
       client.addWatch(2, p, client.maps[0]!, true)
       client.addWatch(3, p, client.maps[1]!, this.world.chance(0.5))
+      client.addWatch(4, p, client.maps[2]!, this.world.chance(0.5))
     }
   }
 
@@ -272,9 +274,7 @@ export class Simulation {
 
   run(): void {
     const { world, faults, store, clients } = this
-    this.#until(FOUNDED_MS, 'the cluster is not founded', () =>
-      clients.every(({ maps }) => maps[0] && maps[1]),
-    )
+    this.#until(FOUNDED_MS, 'the cluster is not founded', () => clients.every(({ allOpened }) => allOpened))
     this.#watch()
     world.runUntil(world.nowMs + 2000)
     // The founding is kept: a log that is lost altogether is another matter.
@@ -285,7 +285,7 @@ export class Simulation {
     this.healedMs = world.nowMs
     world.log('healed')
     this.#until(HEAL_MAX_MS, 'the cluster does not recover', () => this.#recovered())
-    for (const client of clients) client.stopped = true
+    for (const client of clients) client.stop()
     this.#until(15_000, 'calls stay open', () => clients.every(({ outstanding }) => outstanding === 0))
     this.#until(30_000, 'the replicas do not settle', () => this.#settled())
     // What idleness removes is removed by now, and watchers have been told.
@@ -293,6 +293,7 @@ export class Simulation {
     this.#until(30_000, 'the replicas do not settle again', () => this.#settled())
     this.checker.replicasEqual(this.partitionCount)
     for (const watch of clients[0]!.watches.values()) this.checker.watchersEqual(watch)
+    this.answers.finish()
     this.checker.linearizable(this.history, clients[0]!.maps[0]!)
   }
 
@@ -300,7 +301,7 @@ export class Simulation {
     const { world } = this
     const endMs = world.nowMs + durationMs
     while (!condition()) {
-      if (world.nowMs >= endMs) world.fail(`${what}: ${this.#state()}`)
+      if (world.nowMs >= endMs) world.fail(`${what}: ${stateText(this.store, this.members)}`)
       world.runUntil(world.nowMs + 250)
     }
   }
@@ -341,33 +342,6 @@ export class Simulation {
     return true
   }
 
-  #state(): string {
-    const lines = this.store.view.configs.map(
-      (c) =>
-        `p${c.partition} e${c.epoch % 2 ** 32} owner ${this.#host(c.owner)} in sync ${c.inSync.map((m) => this.#host(m)).join()} (${c.reason})`,
-    )
-    for (const { host, engine, leaving } of this.members) {
-      const parts = engine.partitions.map(({ id, role, owner, backup, config, unresolved }) => {
-        const peers = [...(owner?.log.peers.values() ?? [])].map(
-          (p) => `${this.#host(p.id)}:${p.ack}${p.learner ? `L${p.base}` : ''}${p.transfer ? 'T' : ''}`,
-        )
-        return `${id} ${role} e${(config?.epoch ?? 0) % 2 ** 32}${owner ? ` ${owner.commit}/${owner.head}${owner.stopped ? ' stopped' : ''} [${peers.join()}] replies ${owner.replies.size}` : ''}${backup ? ` ${backup.commit}${backup.revoked ? ' revoked' : ''}` : ''}${unresolved ? ` wants e${unresolved.epoch % 2 ** 32} ${unresolved.reason}` : ''}`
-      })
-      lines.push(
-        `${host}${leaving ? ' leaving' : ''} ready ${engine.log.ready} v${engine.view.version}: ${parts.join('; ')}`,
-      )
-    }
-    const { boot, members, silent, dead, backups, minInSync } = this.store.view
-    lines.push(
-      `log at ${this.store.lastSeq}, backups ${backups}, minInSync ${minInSync}, members ${[...members.keys()].map((m) => this.#host(m)).join()}, silent ${[...silent.keys()].map((m) => this.#host(m)).join()}, dead ${[...dead].map((m) => this.#host(m)).join()}, frozen ${boot.frozen}`,
-    )
-    return lines.join('\n  ')
-  }
-
-  #host(id: string): string {
-    return this.members.find((member) => member.id === id)?.host ?? `gone ${id.slice(0, 4)}`
-  }
-
   get counts(): Record<string, number> {
     const watches = [...this.clients[0]!.watches.values()]
     return {
@@ -377,10 +351,13 @@ export class Simulation {
       frames: this.network.stats.frames,
       watchEvents: watches.reduce((sum, { events }) => sum + events, 0),
       watchResets: watches.reduce((sum, { resets }) => sum + resets, 0),
+      judged: this.checker.judged,
       histories: this.checker.histories,
       searches: this.checker.searches,
       undecided: this.checker.undecided,
       eras: this.store.view.configs.reduce((sum, { era }) => sum + era, 0),
+      ...this.answers.counts,
+      ...this.housekeeping.counts,
       ...this.faults.counts,
     }
   }
