@@ -60,6 +60,8 @@ export class Engine {
   readonly #working = new Set<number>()
   #sweptMonoMs = 0
   #leaving = false
+  /** It has asked to be struck off the roster as one that is free to go. */
+  #left = false
   // reused for every message
   readonly #reader = new ByteReader(Buffer.alloc(0))
   readonly #call = new CallView()
@@ -361,8 +363,15 @@ export class Engine {
     const { id } = this.#settings.self
     // Struck off the roster for silence is not yet free to go: partitions may still count on this member.
     const wanted = view.members.has(id) || view.silent.has(id) || view.named.has(id)
-    if (!this.log.founded || !wanted) {
+    const holding = this.partitions.some(({ role }) => role !== 'none')
+    if (!this.log.founded || (!wanted && (!holding || this.#left))) {
       this.#effects.ended('left')
+      return
+    }
+    if (!wanted) {
+      // Taught by somebody who has read more of the log than this member, it may be counted on without knowing: it
+      // comes back, and what it reads up to there will tell.
+      this.log.ask('join', { kind: 'member', info: this.log.info }, now)
       return
     }
     // The silent may be back and take what this member holds; the last one has nobody to wait for.
@@ -375,6 +384,7 @@ export class Engine {
     if (view.members.get(id)?.state === 'leaving' && free) {
       // Having left counts as proof of death: from here on nothing is answered any more.
       for (const { owner } of this.partitions) owner?.stop()
+      this.#left = true
       this.log.ask('left', { kind: 'remove', member: id, proof: 'left' }, now)
     }
   }
