@@ -2,7 +2,9 @@
 
 import type { Random } from '../../src/core/base/random.ts'
 import type { ChaosCluster } from './cluster.ts'
+import { linkFaults } from './fault-link.ts'
 import { natsFaults } from './fault-nats.ts'
+import { networkFaults } from './fault-network.ts'
 import { processFaults } from './fault-process.ts'
 import type { Variant } from './variant.ts'
 
@@ -22,4 +24,4 @@ export interface Fault {
   readonly weight?: number
 }
 
-export const faults: readonly Fault[] = [...processFaults, ...natsFaults]
+export const faults: readonly Fault[] = [...processFaults, ...natsFaults, ...networkFaults, ...linkFaults]

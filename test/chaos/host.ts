@@ -11,6 +11,12 @@ export interface Host {
   readonly address: string
   /** What a command line is put behind, such as `ip netns exec NAME`; empty on the runner's own machine. */
   readonly exec: readonly string[]
+  /** Where its member listens. Left out: at `address`, any port. */
+  readonly listen?: string
+  /** Where its member tells others to connect. Left out: where it listens. */
+  readonly advertise?: string
+  /** Where its member finds the nats-servers that are at `urls`. Left out: there. */
+  readonly natsVia?: (urls: readonly string[]) => Promise<string[]>
 }
 
 /** Gives hosts to the processes of one cluster. */

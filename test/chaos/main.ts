@@ -2,7 +2,7 @@
  * `npm run chaos`: real members, real nats-servers and real sockets under seeded faults, and every history checked.
  *
  *     npm run chaos -- --minutes 10 [--seed N] [--faults N] [--only kill,nats-kill] [--clusters N] [--failover N]
- *                      [--list] [--json]
+ *                      [--list] [--json] [--keep]
  *
  * A seed fixes which faults come in which order and where they aim, not how the machine runs them. A violation is printed
  * with its round and keeps the members' logs; the run goes on with a fresh cluster, and ends with code 1.
@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { faults } from './fault.ts'
 import { chosenFaults, Run } from './run.ts'
+import { enterSandbox, sandboxUnavailable } from './sandbox.ts'
 import { printTotals } from './totals.ts'
 import { variants } from './variant.ts'
 
@@ -27,6 +28,7 @@ const { values } = parseArgs({
     clusters: { type: 'string', default: '2' },
     failover: { type: 'string' },
     list: { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
 })
@@ -44,6 +46,10 @@ if (values.list) {
   process.exit(0)
 }
 
+// Clusters with a network of their own say themselves why there are none, where there can be no sandbox.
+const code = sandboxUnavailable() === undefined ? await enterSandbox() : undefined
+if (code !== undefined) process.exit(code)
+
 const failover = values.failover === undefined ? undefined : number('failover', values.failover)
 const folder = mkdtempSync(join(tmpdir(), 'actorgrid-chaos-'))
 const run = new Run({
@@ -54,13 +60,14 @@ const run = new Run({
   chosen: chosenFaults(values.only),
   failover,
   folder,
+  keep: values.keep,
   say: (line) => process.stdout.write(`${line}\n`),
 })
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => run.stop())
 const totals = await run.go()
 printTotals(totals)
 if (values.json) process.stdout.write(`${JSON.stringify(totals)}\n`)
-if (totals.violations.length === 0) await rm(folder, { recursive: true, force: true })
+if (totals.violations.length === 0 && !values.keep) await rm(folder, { recursive: true, force: true })
 else {
   writeFileSync(join(folder, 'totals.json'), JSON.stringify(totals, undefined, 2))
   process.stdout.write(`logs and histories: ${folder}\n`)

@@ -19,8 +19,7 @@ const run = promisify(execFile)
 /** Undoes a fault. Calling it again does nothing. */
 export type Heal = () => Promise<void>
 
-const SUBNET = '10.77.0'
-const RUNNER_ADDRESS = `${SUBNET}.254`
+const RUNNER_NUMBER = 254
 const HOSTS_MAX = 250
 /** Locally administered, and no interface's. */
 const NOBODYS_MAC = '02:00:00:00:00:01'
@@ -31,8 +30,14 @@ export const namespacesUnavailable = sandboxUnavailable
 export class NamespaceHosts implements Hosts {
   /** The runner and its clients, where they are in the same network; only its address means anything. */
   readonly runner: Host | undefined
-  readonly #prefix = `ag${process.pid}-${++opened}-`
+  readonly #network = ++opened
+  readonly #prefix = `ag${process.pid}-${this.#network}-`
+  /** Several networks of one runner are told apart by their addresses. */
+  readonly #subnet = `10.77.${this.#network % 256}`
+  /** The runner's own end of its link. */
+  readonly #link = `grid${this.#network}`
   readonly #numbers = new Map<string, number>()
+  #lastNumber = 0
   /** How many faults lose what goes from one host to another, by `from>to`. */
   readonly #losses = new Map<string, number>()
   readonly #unplugged = new Map<string, number>()
@@ -40,7 +45,8 @@ export class NamespaceHosts implements Hosts {
   #last: Promise<unknown> = Promise.resolve()
 
   private constructor() {
-    this.runner = isSandboxed() ? { name: 'runner', address: RUNNER_ADDRESS, exec: [] } : undefined
+    const address = `${this.#subnet}.${RUNNER_NUMBER}`
+    this.runner = isSandboxed() ? { name: 'runner', address, exec: [] } : undefined
   }
 
   /** @throws Error that says what is lacking */
@@ -59,10 +65,20 @@ export class NamespaceHosts implements Hosts {
       await this.#onBridge('link', 'add', 'bridge', 'type', 'bridge')
       await this.#onBridge('link', 'set', 'bridge', 'up')
       if (this.runner === undefined) return
-      await this.#onBridge('link', 'add', 'runner', 'type', 'veth', 'peer', 'eth0', 'netns', `${process.pid}`)
+      await this.#onBridge(
+        'link',
+        'add',
+        'runner',
+        'type',
+        'veth',
+        'peer',
+        this.#link,
+        'netns',
+        `${process.pid}`,
+      )
       await this.#onBridge('link', 'set', 'runner', 'master', 'bridge', 'up')
-      await ip('addr', 'add', `${RUNNER_ADDRESS}/24`, 'dev', 'eth0')
-      await ip('link', 'set', 'eth0', 'up')
+      await ip('addr', 'add', `${this.runner.address}/24`, 'dev', this.#link)
+      await ip('link', 'set', this.#link, 'up')
     })
   }
 
@@ -74,7 +90,7 @@ export class NamespaceHosts implements Hosts {
     const namespace = this.#prefix + name
     const number = this.#freeNumber()
     this.#numbers.set(namespace, number)
-    const address = `${SUBNET}.${number}`
+    const address = `${this.#subnet}.${number}`
     await this.#do(async () => {
       await ip('netns', 'add', namespace)
       await this.#onBridge('link', 'add', port(number), 'type', 'veth', 'peer', 'eth0', 'netns', namespace)
@@ -87,9 +103,12 @@ export class NamespaceHosts implements Hosts {
   }
 
   #freeNumber(): number {
+    if (this.#numbers.size === HOSTS_MAX) throw new Error(`more than ${HOSTS_MAX} hosts`)
     const taken = new Set(this.#numbers.values())
-    for (let number = 1; number <= HOSTS_MAX; number++) if (!taken.has(number)) return number
-    throw new Error(`more than ${HOSTS_MAX} hosts`)
+    // An address comes again as late as may be: others still know whose it was.
+    do this.#lastNumber = (this.#lastNumber % HOSTS_MAX) + 1
+    while (taken.has(this.#lastNumber))
+    return this.#lastNumber
   }
 
   async remove(host: Host): Promise<void> {
@@ -114,8 +133,8 @@ export class NamespaceHosts implements Hosts {
 
   /** From now on what `from` sends to `to` vanishes, silently; the other way nothing changes. */
   lose(from: Host, to: Host): Promise<Heal> {
-    const at = from === this.runner ? [] : ['-n', from.name]
-    const entry = [to.address, 'dev', 'eth0']
+    const [at, link] = from === this.runner ? [[], this.#link] : [['-n', from.name], 'eth0']
+    const entry = [to.address, 'dev', link]
     const lost = ['neigh', 'replace', ...entry, 'lladdr', NOBODYS_MAC, 'nud', 'permanent']
     return this.#fault(
       this.#losses,

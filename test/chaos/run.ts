@@ -29,6 +29,8 @@ export interface RunOptions {
   /** Measures so many failovers with and without a certificate, and nothing else. */
   readonly failover: number | undefined
   readonly folder: string
+  /** Keeps the logs of every cluster, not only where something was violated. */
+  readonly keep: boolean
   readonly say: (line: string) => void
 }
 
@@ -128,7 +130,7 @@ export class Run {
       isKept = true
       this.#violated(name, round, suffered, error, folder, rounds)
     } finally {
-      await cluster?.close(isKept)
+      await cluster?.close(isKept || this.#options.keep)
     }
     return round
   }
