@@ -29,14 +29,14 @@ export class Query {
 
   /** Compiles `{ where?, select?, orderBy?, limit? }`. @throws GridError `BAD_FILTER` */
   constructor(document: unknown, limits: Limits) {
-    const { where, select, orderBy, limit = Number.POSITIVE_INFINITY } = checkDocument(document)
-    if (typeof limit !== 'number' || !(limit >= 0))
-      throw new GridError('BAD_FILTER', 'limit is a number from 0')
+    const { where, select, orderBy, limit } = checkDocument(document)
+    if (limit !== undefined && !isLimit(limit))
+      throw new GridError('BAD_FILTER', 'limit is a whole number from 0')
     this.#limits = limits
     this.#filter = compileFilter(where, limits)
     this.#projection = compileProjection(select)
     this.#order = orderBy === undefined ? undefined : compileOrder(orderBy)
-    this.#limit = limit
+    this.#limit = limit ?? Number.POSITIVE_INFINITY
   }
 
   /**
@@ -127,6 +127,10 @@ function checkDocument(document: unknown): Record<string, unknown> {
     throw new GridError('BAD_FILTER', `a query has no '${name}'; it has ${DOCUMENT.join(', ')}`)
   }
   return document as Record<string, unknown>
+}
+
+function isLimit(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
 function tooMany({ queryRowsMax }: Limits): GridError {
