@@ -20,6 +20,8 @@ export interface ClusterOptions {
   /** Members to wait for before the cluster is founded. */
   readonly founders: number
   readonly sampleEveryMs: number
+  /** Every how many samples members make a full collection. */
+  readonly collectEvery: number
   /** The leak that members are to have. */
   readonly plant?: string | undefined
 }
@@ -41,6 +43,8 @@ export class Cluster {
   readonly ledger: Ledger
   /** Those that run, by name. */
   readonly members = new Map<string, MemberProcess>()
+  /** Process ids of all that ever ran, by incarnation. */
+  readonly #pids = new Map<string, number>()
   readonly #server: TestNatsServer
   readonly #options: ClusterOptions
   readonly #main = commandLine()
@@ -79,12 +83,13 @@ export class Cluster {
 
   /** Starts a member; resolves when it takes part. */
   async add(name: string): Promise<MemberProcess> {
-    const { folder, founders, sampleEveryMs, plant } = this.#options
+    const { folder, founders, sampleEveryMs, collectEvery, plant } = this.#options
     const probe = fileURLToPath(new URL('probe.js', import.meta.url))
     const where = ['--nats', this.nats, '--cluster', this.name, '--listen', '127.0.0.1:0']
     const own = ['--name', name, '--host', name, '--expect-members', String(founders), '--modules', probe]
     const env: NodeJS.ProcessEnv = { ...process.env, [PROBE.folder]: folder }
     env[PROBE.everyMs] = String(sampleEveryMs)
+    env[PROBE.collectEvery] = String(collectEvery)
     if (plant !== undefined) env[PROBE.plant] = plant
     const log = openSync(join(folder, `${name}.log`), 'a')
     const parent = spawn(process.execPath, [this.#main, 'start', '--json', ...where, ...own], {
@@ -97,6 +102,7 @@ export class Cluster {
     const { id, pid, address } = await ready(name, parent, ended)
     const member = { name, id, pid, address, parent, ended }
     this.members.set(name, member)
+    this.#pids.set(id, pid)
     return member
   }
 
@@ -124,6 +130,12 @@ export class Cluster {
     const lines = readFileSync(file, 'utf8').split('\n')
     // The last one is empty, or is just being written.
     return lines.slice(0, -1).map((line) => JSON.parse(line) as Sample)
+  }
+
+  /** The sample of an incarnation, dead or alive, whose time contains a moment. */
+  sampleAt(incarnation: string, atMs: number): Sample | undefined {
+    const pid = this.#pids.get(incarnation)
+    return pid === undefined ? undefined : this.samplesOf(pid).find((sample) => sample.atMs >= atMs)
   }
 
   async close(): Promise<void> {

@@ -64,7 +64,10 @@ export async function failover(options: FailoverOptions): Promise<FailoverReport
   onProgress(`logs: ${folder}`)
   const random = seededRandom(seed)
   const names = Array.from({ length: MEMBERS }, (_, i) => `m${i + 1}`)
-  const cluster = await Cluster.start({ folder, founders: MEMBERS, sampleEveryMs: 3_600_000 }, names)
+  const cluster = await Cluster.start(
+    { folder, founders: MEMBERS, sampleEveryMs: 3_600_000, collectEvery: 1 },
+    names,
+  )
   const grid = await connect({ cluster: cluster.name, nats: cluster.nats, timeoutMs: 30_000 })
   const load = new LightLoad(grid)
   const keys = keyOfEach(grid)

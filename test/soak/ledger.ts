@@ -31,8 +31,9 @@ export interface LogChange {
   /** -1: of the roster. */
   readonly partition: number
   readonly reason: string
-  /** Incarnations that are out because of it. */
+  /** Incarnations that are out because of it, and the one that says so. */
   readonly out: readonly string[]
+  readonly by: string
   readonly explained: boolean
   readonly text: string
 }
@@ -123,9 +124,18 @@ export class Ledger {
       const last = before.configs[partition]
       if (last === undefined || last === next || last.id === next.id) continue
       const out = last.inSync.filter((id) => !next.inSync.includes(id))
-      this.#note({ atMs, seq, partition, reason: next.reason, out, text: this.#textOf(last, next) })
+      this.#note({
+        atMs,
+        seq,
+        partition,
+        reason: next.reason,
+        out,
+        by: next.by,
+        text: this.#textOf(last, next),
+      })
     }
-    for (const item of decodeMessage(bytes)?.items ?? []) {
+    const message = decodeMessage(bytes)
+    for (const item of message?.items ?? []) {
       if (item.kind !== 'remove' || !before.members.has(item.member) || this.view.members.has(item.member))
         continue
       const { member, proof } = item
@@ -136,6 +146,7 @@ export class Ledger {
         partition: -1,
         reason: proof === 'left' ? 'leave' : proof,
         out: [member],
+        by: message!.by,
         text,
       })
     }

@@ -28,6 +28,7 @@ export const add = defineProcessor('add', (entry: EntryView<string, Item>, by: n
 export const PROBE = {
   folder: 'SOAK_SAMPLE_FOLDER',
   everyMs: 'SOAK_SAMPLE_EVERY_MS',
+  collectEvery: 'SOAK_COLLECT_EVERY',
   plant: 'SOAK_PLANT',
 } as const
 
@@ -52,7 +53,7 @@ export function sampleFile(folder: string, pid: number): string {
 
 const folder = process.env[PROBE.folder]
 if (folder !== undefined) {
-  const sampler = new Sampler()
+  const sampler = new Sampler(Number(process.env[PROBE.collectEvery]))
   const plant = plants[process.env[PROBE.plant] ?? '']
   const file = sampleFile(folder, process.pid)
   const every = setInterval(() => {

@@ -38,15 +38,17 @@ export interface Sample {
   readonly waitedMs: number
 }
 
-const COLLECT_EVERY = 3
 const RESOLUTION_MS = 10
 
 export class Sampler {
   readonly #delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
+  readonly #collectEvery: number
   readonly #collect: () => void
   #samples = 0
 
-  constructor() {
+  /** Every how many samples one makes a full collection. */
+  constructor(collectEvery: number) {
+    this.#collectEvery = collectEvery
     setFlagsFromString('--expose-gc')
     this.#collect = runInNewContext('gc') as () => void
     this.#delay.enable()
@@ -57,7 +59,7 @@ export class Sampler {
     const delayMaxMs = lateness(this.#delay.max)
     this.#delay.reset()
     const before = process.memoryUsage()
-    const collected = this.#samples++ % COLLECT_EVERY === 0
+    const collected = this.#samples++ % this.#collectEvery === 0
     if (collected) this.#collect()
     const { external, arrayBuffers, heapUsed } = collected ? process.memoryUsage() : before
     const kinds: Record<string, number> = {}

@@ -12,6 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Churn } from './churn.ts'
 import { Cluster, type MemberProcess } from './cluster.ts'
 import { type Busy, CpuMeter } from './cpu.ts'
+import type { LogChange } from './ledger.ts'
 import { Load } from './load.ts'
 import type { Delay, SoakReport } from './report.ts'
 import { type Sample, Sampler } from './sample.ts'
@@ -31,6 +32,8 @@ const STAY = ['stay-1', 'stay-2', 'stay-3'] as const
 const GUEST = 'guest-1'
 const SAMPLE_EVERY_MAX_MS = 10_000
 const SAMPLES_MIN = 30
+/** A full collection stops a process: a long run has samples enough to make fewer. */
+const COLLECT_LESS_FROM_MIN = 20
 const QUIET_MS = 30_000
 const LOOPS = 48
 /** A call that a kill has hit may fail as late as this after the cluster is at rest. */
@@ -52,8 +55,10 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
   const folder = mkdtempSync(join(tmpdir(), 'actorgrid-soak-'))
   onProgress(`logs and samples: ${folder}`)
   const sampleEveryMs = Math.min(SAMPLE_EVERY_MAX_MS, (options.minutes * 60_000) / SAMPLES_MIN)
+  const collectEvery = options.minutes < COLLECT_LESS_FROM_MIN ? 3 : 6
   const founders = STAY.length + 1
-  const cluster = await Cluster.start({ folder, founders, sampleEveryMs, plant }, [...STAY, GUEST])
+  const started = { folder, founders, sampleEveryMs, collectEvery, plant }
+  const cluster = await Cluster.start(started, [...STAY, GUEST])
   try {
     const stay = STAY.map((name) => cluster.members.get(name)!)
     const load = await Load.start({ cluster: cluster.name, nats: cluster.nats, seed, loops: LOOPS })
@@ -64,7 +69,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
       told = seq
     }
     const churn = new Churn(cluster, GUEST, { seed, quietMs: QUIET_MS, stay: STAY, onAction: onProgress })
-    const watch = new Watcher(cluster, load, sampleEveryMs, onProgress)
+    const watch = new Watcher(cluster, load, sampleEveryMs, collectEvery, onProgress)
     const startedMs = Date.now()
     const over = new AbortController()
     const end = (): void => over.abort()
@@ -92,13 +97,21 @@ class Watcher {
   readonly #cluster: Cluster
   readonly #load: Load
   readonly #everyMs: number
+  readonly #collectEvery: number
   readonly #onProgress: (text: string) => void
   readonly #busy: Busy[] = []
 
-  constructor(cluster: Cluster, load: Load, everyMs: number, onProgress: (text: string) => void) {
+  constructor(
+    cluster: Cluster,
+    load: Load,
+    everyMs: number,
+    collectEvery: number,
+    onProgress: (text: string) => void,
+  ) {
     this.#cluster = cluster
     this.#load = load
     this.#everyMs = everyMs
+    this.#collectEvery = collectEvery
     this.#onProgress = onProgress
   }
 
@@ -110,7 +123,7 @@ class Watcher {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const sampler = new Sampler()
+    const sampler = new Sampler(this.#collectEvery)
     const meter = new CpuMeter()
     let calls = 0
     let toldMs = performance.now()
@@ -165,7 +178,7 @@ function report({ seed, commit }: SoakOptions, found: Found): SoakReport {
   for (const { kind } of churn.actions) actions[kind] = (actions[kind] ?? 0) + 1
   const problems: string[] = []
   const verdicts = judgeAll(samples, runMs, problems)
-  const unexplained = cluster.ledger.unexplained()
+  const unexplained = cluster.ledger.unexplained().map((change) => withLateness(cluster, change))
   if (unexplained.length > 0)
     problems.push(`${unexplained.length} changes in the log that no action explains`)
   if (failedInPeace.length > 0) problems.push(`${failedInPeace.length} calls failed though nobody was killed`)
@@ -193,6 +206,14 @@ function report({ seed, commit }: SoakOptions, found: Found): SoakReport {
     delays: [...samples].map(([process, taken]) => delayOf(process, taken)),
     problems,
   }
+}
+
+/** Adds how late the event loops of both sides were about then: who stood still was silent indeed. */
+function withLateness(cluster: Cluster, change: LogChange): LogChange {
+  const late = [...change.out, change.by].map(
+    (id) => cluster.sampleAt(id, change.atMs)?.delayMaxMs.toFixed(0) ?? '?',
+  )
+  return { ...change, text: `${change.text} (event loops late by up to ${late.join(', ')} ms)` }
 }
 
 function judgeAll(
