@@ -35,7 +35,11 @@ async function run({ config, json, ...flags }: Flags): Promise<void> {
       const { publishDeath } = await import('../member/certificate.ts')
       await publishDeath(death)
     },
-    onReady: (ready) => process.stdout.write(`${json ? JSON.stringify(ready) : sentence(ready)}\n`),
+    onReady: (ready) => {
+      process.stdout.write(`${json ? JSON.stringify(ready) : sentence(ready)}\n`)
+      // Loaded before it is needed: while it loads after a death, the partitions of the dead wait.
+      void import('../member/certificate.ts')
+    },
     onNote: (text) => log.info(text),
   })
 }
