@@ -7,6 +7,7 @@
  */
 
 import { ByteReader, type ByteWriter, getU48 } from '../core/base/bytes.ts'
+import { GridError } from '../core/base/errors.ts'
 import type { Limits } from '../core/base/limits.ts'
 import type { Key } from '../core/wire/key.ts'
 import type { ReplyView } from '../core/wire/message.ts'
@@ -101,12 +102,19 @@ export function toValue(reply: ReplyView, _: PendingCall, limits: Limits): unkno
   return payloadStart === payloadEnd ? undefined : decodeValue(bytes, payloadStart, payloadEnd, limits)
 }
 
-export function toYes({ bytes, payloadStart }: ReplyView): boolean {
-  return bytes[payloadStart] === 1
+export function toYes(reply: ReplyView): boolean {
+  return firstByte(reply) === 1
 }
 
-export function toCount({ bytes, payloadStart }: ReplyView): number {
+export function toCount({ bytes, payloadStart, payloadEnd }: ReplyView): number {
+  if (payloadEnd - payloadStart < 6) throw new GridError('MALFORMED', 'a reply without its count')
   return getU48(bytes, payloadStart)
+}
+
+/** What stands behind the payload belongs to the next message. */
+function firstByte({ bytes, payloadStart, payloadEnd }: ReplyView): number {
+  if (payloadStart >= payloadEnd) throw new GridError('MALFORMED', 'a reply without its result')
+  return bytes[payloadStart]!
 }
 
 export function toEntry(
@@ -134,7 +142,7 @@ export function toMatch(
   call: PendingCall,
   limits: Limits,
 ): { readonly result: unknown } | undefined {
-  return reply.bytes[reply.payloadStart] === 0 ? undefined : { result: toResult(reply, call, limits) }
+  return firstByte(reply) === 0 ? undefined : { result: toResult(reply, call, limits) }
 }
 
 export interface Row {
