@@ -12,6 +12,9 @@ import { hashBytes } from '../core/ring/hash.ts'
 import { readId, writeId } from '../core/wire/message.ts'
 
 const FORM = 1
+/** What a subscription can carry. */
+const ERA_MAX = 0xffff
+const SEQ_MAX = 0xffff_ffff_ffff
 /** No token of 4,096 partitions is longer. */
 const CHARS_MAX = 64 * 1024
 
@@ -81,7 +84,9 @@ export function decodeToken(
     const positions = Positions.none(partitionCount)
     for (let p = 0; p < partitionCount; p++) {
       const era = readVarint(r) - 1
-      if (era >= 0) positions.set(p, era, readVarint(r))
+      const seq = era < 0 ? -1 : readVarint(r)
+      if (era > ERA_MAX || seq > SEQ_MAX) throw bad('it is damaged')
+      if (seq >= 0) positions.set(p, era, seq)
     }
     r.done()
     return positions
