@@ -460,7 +460,10 @@ export function readEventsHeader(r: ByteReader): EventsHeader {
 
 /** Reads the next event; key and value are views into the frame. */
 export function readEvent(r: ByteReader): WatchEvent {
-  return { kind: r.u8(), cause: r.u8(), seq: r.u48(), key: r.view(r.u16()), value: r.view(r.u32()) }
+  const kind = r.u8()
+  if (kind < EventKind.snapshot || kind > EventKind.snapshotEnd)
+    throw new GridError('MALFORMED', `an event of kind ${kind}`)
+  return { kind, cause: r.u8(), seq: r.u48(), key: r.view(r.u16()), value: r.view(r.u32()) }
 }
 
 /** The member has ended a subscription to one partition: `u32 watch · u16 partition · error`. The client resumes. */
