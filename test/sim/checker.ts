@@ -18,16 +18,22 @@ import type { World } from './world.ts'
 /** How often a history is searched although the committed log explains it. */
 const SEARCH_ALL_THE_SAME = 0.05
 
+/** What has been seen of a partition as one member has it. */
+interface Seen {
+  epoch: number
+  owner: Owner | undefined
+  replica: Replica | undefined
+  /** Up to here the log of that replica has been compared. */
+  comparedSeq: number
+}
+
 export class Checker {
   readonly #world: World
   readonly #store: ControlStore
   readonly #ledger: Ledger
   readonly #members: () => readonly SimMember[]
   readonly #maps = new Map<number, number>()
-  /** Of each partition as a member has it. */
-  readonly #epochs = new WeakMap<Partition, number>()
-  readonly #checked = new WeakMap<Replica, number>()
-  readonly #owners = new WeakSet<Owner>()
+  readonly #seen = new WeakMap<SimMember, Seen[]>()
   /** Members and partitions whose memory was full: they may be named until they are taken out. */
   readonly emptied = new Set<string>()
   /** The log may name replicas that hold nothing: it has been rolled back. */
@@ -48,15 +54,26 @@ export class Checker {
 
   /** After a turn of `member`. */
   observe(member: SimMember): void {
+    const all = this.#seenBy(member)
     for (const partition of member.engine.partitions) {
       if (!partition.config) continue
+      all[partition.id] ??= { epoch: 0, owner: undefined, replica: undefined, comparedSeq: 0 }
+      const seen = all[partition.id]!
       if (partition.conflicted && !this.rolledBack)
         this.#world.fail(`two configurations of one epoch in partition ${partition.id} at ${member.host}`)
-      this.#epochRises(member, partition)
+      this.#epochRises(member, partition, seen)
       this.#holds(member, partition)
-      this.#committed(member, partition)
+      this.#committed(member, partition, seen)
       if (partition.owner) this.#servesAlone(member, partition, partition.owner)
     }
+  }
+
+  #seenBy(member: SimMember): Seen[] {
+    const known = this.#seen.get(member)
+    if (known) return known
+    const seen: Seen[] = []
+    this.#seen.set(member, seen)
+    return seen
   }
 
   /** A map keeps its number, and none has another's. */
@@ -68,15 +85,11 @@ export class Checker {
     this.#maps.set(name, id)
   }
 
-  #epochRises(member: SimMember, partition: Partition): void {
-    const { epoch } = partition.reference
-    const before = this.#epochs.get(partition) ?? 0
-    if (epoch === before) return
-    if (epoch < before)
-      this.#world.fail(
-        `epoch of partition ${partition.id} at ${member.host} falls from ${before} to ${epoch}`,
-      )
-    this.#epochs.set(partition, epoch)
+  #epochRises(member: SimMember, { id, reference }: Partition, seen: Seen): void {
+    const { epoch } = reference
+    if (epoch < seen.epoch)
+      this.#world.fail(`epoch of partition ${id} at ${member.host} falls from ${seen.epoch} to ${epoch}`)
+    seen.epoch = epoch
   }
 
   /** Who is named in sync holds the data. */
@@ -88,13 +101,13 @@ export class Checker {
   }
 
   /** What is committed agrees with what was. */
-  #committed(member: SimMember, partition: Partition): void {
+  #committed(member: SimMember, partition: Partition, seen: Seen): void {
     const { id, config, owner, backup, replica, role } = partition
     if (!replica || (role !== 'owner' && role !== 'backup')) return
     const { era } = config!
     const { store } = replica
-    if (owner && !this.#owners.has(owner)) {
-      this.#owners.add(owner)
+    if (owner && owner !== seen.owner) {
+      seen.owner = owner
       const last = this.#ledger.lastBefore(id, era, config!.epoch)
       if (owner.firstSeq - 1 < last)
         this.#world.fail(
@@ -102,14 +115,18 @@ export class Checker {
         )
     }
     const commit = owner ? owner.commit : backup!.commit
-    const from = Math.max((this.#checked.get(replica) ?? 0) + 1, store.tailFirst)
+    if (replica !== seen.replica) {
+      seen.replica = replica
+      seen.comparedSeq = 0
+    }
+    const from = Math.max(seen.comparedSeq + 1, store.tailFirst)
     if (from > commit) return
     store.walkTail(from, commit, (record) => {
       if (!this.#ledger.commit(id, era, config!.epoch, record))
         this.#world.fail(`${member.host} (${role}) commits another record as ${id}/${era}/${record.seq}`)
       return true
     })
-    this.#checked.set(replica, commit)
+    seen.comparedSeq = commit
   }
 
   #serves(member: SimMember, owner: Owner): boolean {

@@ -179,7 +179,7 @@ export class Network {
   }
 
   isCut(from: string, to: string): boolean {
-    return (this.#cuts.get(`${from}>${to}`) ?? 0) > 0
+    return this.#cuts.size > 0 && (this.#cuts.get(`${from}>${to}`) ?? 0) > 0
   }
 
   /** Cuts directions for a while. Links across them may break meanwhile. */

@@ -6,12 +6,7 @@
 
 import { crc32 } from 'node:zlib'
 import { type Random, randomInt, seededRandom } from '../../src/core/base/random.ts'
-
-interface Event {
-  readonly atMs: number
-  readonly order: number
-  readonly run: () => void
-}
+import { EventQueue } from './event-queue.ts'
 
 /** What a checker has found. The message ends a run and names its seed. */
 export class Violation extends Error {
@@ -27,8 +22,7 @@ export class World {
   hash = 0
   /** Lines of what happened, where they are wanted. */
   readonly trace: string[] | undefined
-  readonly #heap: Event[] = []
-  #order = 0
+  readonly #events = new EventQueue()
 
   constructor(seed: number, traced: boolean) {
     this.seed = seed
@@ -68,48 +62,17 @@ export class World {
   }
 
   after(delayMs: number, run: () => void): void {
-    const heap = this.#heap
-    const event = { atMs: this.nowMs + Math.max(0, delayMs), order: this.#order++, run }
-    let i = heap.push(event) - 1
-    while (i > 0) {
-      const parent = (i - 1) >> 1
-      if (!before(event, heap[parent]!)) break
-      heap[i] = heap[parent]!
-      i = parent
-    }
-    heap[i] = event
+    this.#events.add(this.nowMs + Math.max(0, delayMs), run)
   }
 
   /** Lets time pass. */
   runUntil(endMs: number): void {
-    while (this.#heap.length > 0 && this.#heap[0]!.atMs <= endMs) {
-      const event = this.#next()
-      this.nowMs = event.atMs
+    const events = this.#events
+    while (events.firstMs <= endMs) {
+      this.nowMs = events.firstMs
       this.events++
-      event.run()
+      events.take()()
     }
     this.nowMs = endMs
   }
-
-  #next(): Event {
-    const heap = this.#heap
-    const first = heap[0]!
-    const moved = heap.pop()!
-    if (heap.length === 0) return first
-    let i = 0
-    for (;;) {
-      let child = 2 * i + 1
-      if (child >= heap.length) break
-      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++
-      if (before(moved, heap[child]!)) break
-      heap[i] = heap[child]!
-      i = child
-    }
-    heap[i] = moved
-    return first
-  }
-}
-
-function before(a: Event, b: Event): boolean {
-  return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order)
 }
