@@ -20,6 +20,8 @@ export interface LoadOptions {
   readonly seed: number
   /** Loops that write and read the working set; the others are few. */
   readonly loops: number
+  /** Rounds of all loops in a second, at most. Left out: as many as there can be, which is full load. */
+  readonly rate: number | undefined
 }
 
 export interface FailedCall {
@@ -35,7 +37,9 @@ const KEYS = 20_000
 const FILL = 1000
 const COUNTERS = 64
 const TEXT_MAX = 1200
-const CLEARED = 2000
+/** Loops beside those of the working set. */
+const OTHER_LOOPS = 7
+const CLEARED = 200
 const CLIENT_EVERY_MS = 2000
 /** Maps that come to be in the course of a run; a cluster has at most a thousand and forgets none. */
 const MAPS = 40
@@ -129,7 +133,14 @@ export class Load {
   }
 
   async #loop(step: (random: Random) => Promise<void>, random: Random): Promise<void> {
-    while (!this.#stopping) await step(random)
+    const { loops, rate } = this.#options
+    const roundMs = rate === undefined ? 0 : ((loops + OTHER_LOOPS) * 1000) / rate
+    while (!this.#stopping) {
+      const startedMs = performance.now()
+      await step(random)
+      const restMs = roundMs - (performance.now() - startedMs)
+      if (restMs > 1) await delay(restMs)
+    }
   }
 
   /** Counts a call, and keeps its failure; undefined where it failed. */
@@ -199,6 +210,7 @@ export class Load {
   async #clear(grid: Grid): Promise<void> {
     const cleared = grid.map<string, number>('cleared')
     await this.#call('putAll', () => cleared.putAll(Array.from({ length: CLEARED }, (_, i) => [`x${i}`, i])))
+    this.calls += CLEARED - 1
     await this.#call('clear', () => cleared.clear())
   }
 

@@ -1,5 +1,6 @@
 /**
- * `npm run soak -- [--minutes N] [--seed N] [--json] [--plant NAME]`: real members under full load and churn; fails with
+ * `npm run soak -- [--minutes N] [--seed N] [--json] [--rate N] [--plant NAME]`: real members under full load (or that of N
+ * rounds a second) and churn; fails with
  * exit code 1 where a figure grows, somebody is suspected without reason, or a call fails in peace.
  * `npm run soak -- --failover N [--vanish]`: N owners are killed; how long their partitions take no writes.
  */
@@ -19,13 +20,14 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '60' },
     seed: { type: 'string', default: '1' },
     json: { type: 'boolean', default: false },
+    rate: { type: 'string' },
     plant: { type: 'string' },
     failover: { type: 'string' },
     vanish: { type: 'boolean', default: false },
   },
 })
 
-function number(name: 'minutes' | 'seed' | 'failover', least: number): number {
+function number(name: 'minutes' | 'seed' | 'rate' | 'failover', least: number): number {
   const value = Number(values[name])
   if (value >= least) return value
   process.stderr.write(`--${name} is ${values[name]}; must be a number from ${least}\n`)
@@ -59,7 +61,16 @@ async function runSoak(): Promise<boolean> {
   process.once('SIGINT', () => early.abort())
   const minutes = number('minutes', 1)
   const seed = number('seed', 0)
-  const report = await soak({ minutes, seed, plant, commit: commit(), onProgress, signal: early.signal })
+  const rate = values.rate === undefined ? undefined : number('rate', 1)
+  const report = await soak({
+    minutes,
+    seed,
+    rate,
+    plant,
+    commit: commit(),
+    onProgress,
+    signal: early.signal,
+  })
   print(report, soakText(report))
   return report.problems.length === 0
 }

@@ -17,6 +17,8 @@ export interface Delay {
 
 export interface SoakReport {
   readonly seed: number
+  /** Rounds of the load in a second, at most; undefined: full load. */
+  readonly rate: number | undefined
   readonly minutes: number
   readonly commit: string
   readonly calls: number
@@ -52,7 +54,7 @@ export function soakText(report: SoakReport): string {
       .map(([name, count]) => `${name} ${count}`)
       .join(', ')
   return [
-    `soak of ${report.minutes} min, seed ${report.seed}, commit ${report.commit}`,
+    `soak of ${report.minutes} min, seed ${report.seed}, commit ${report.commit}, ${report.rate === undefined ? 'full load' : `load of ${report.rate} rounds/s`}`,
     `calls ${report.calls} (${report.callsPerSecond}/s), clients ${report.clients}, watches ${report.watches}, events ${report.events}`,
     `processors: ${percent(busy.machine)} busy, ${percent(busy.ours)} with this soak`,
     `actions: ${counts(report.actions)}`,

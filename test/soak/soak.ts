@@ -21,6 +21,8 @@ import { type FigureName, GROSS_BELOW_MS, judge, median, type Series, type Verdi
 export interface SoakOptions {
   readonly minutes: number
   readonly seed: number
+  /** Rounds of the load in a second; undefined: full load. */
+  readonly rate: number | undefined
   readonly plant: string | undefined
   readonly commit: string
   readonly onProgress: (text: string) => void
@@ -61,7 +63,8 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
   const cluster = await Cluster.start(started, [...STAY, GUEST])
   try {
     const stay = STAY.map((name) => cluster.members.get(name)!)
-    const load = await Load.start({ cluster: cluster.name, nats: cluster.nats, seed, loops: LOOPS })
+    const { name, nats } = cluster
+    const load = await Load.start({ cluster: name, nats, seed, loops: LOOPS, rate: options.rate })
     // One line for each entry of the log: what a member suspects, it suspects for many partitions at once.
     let told = 0
     cluster.ledger.onUnexplained = ({ seq, text }) => {
@@ -168,7 +171,7 @@ interface Found {
   readonly busy: Busy
 }
 
-function report({ seed, commit }: SoakOptions, found: Found): SoakReport {
+function report({ seed, commit, rate }: SoakOptions, found: Found): SoakReport {
   const { runMs, calls, cluster, load, churn, lost, samples } = found
   const kills = churn.actions.filter(({ kind }) => kind === 'kill' || kind === 'vanish')
   const inKill = (atMs: number): boolean =>
@@ -186,6 +189,7 @@ function report({ seed, commit }: SoakOptions, found: Found): SoakReport {
   for (const { process, figure, flat } of verdicts) if (!flat) problems.push(`${figure} of ${process} grows`)
   return {
     seed,
+    rate,
     minutes: Math.round(runMs / 6000) / 10,
     commit,
     calls,
