@@ -106,7 +106,7 @@ export class Plots {
         this.#stallBackup(member, this.#sim.world.pick(backups))
       if (!this.#isNew(transfer)) continue
       if (this.#begins('lateAcks')) this.#lateAcks(member, owner, peer)
-      else if (backups.length > 0 && this.#begins('unfinishedTransfer'))
+      else if (backups.length > 0 && owner.commit === owner.head && this.#begins('unfinishedTransfer'))
         this.#unfinishedTransfer(member, owner, peer, backups)
     }
   }
@@ -210,7 +210,8 @@ export class Plots {
     this.#when(1500, taught, () => {
       network.cut([[member.host, learner]], 6000)
       const added = (): boolean => owner.config.inSync.includes(peer.id)
-      this.#when(1500, added, () => {
+      this.#when(2500, added, () => {
+        this.#faults.count('unfinishedTransfer succeeds')
         for (const host of backups) {
           const backup = this.#memberAt(host)
           if (backup) this.#faults.pause(backup, 2500)
@@ -238,7 +239,10 @@ export class Plots {
       const now = owner.log.peers.get(peer.id)
       return now !== undefined && now !== peer && now.transfer !== undefined
     }
-    this.#when(1000, taughtAnew, () => network.cut([[member.host, learner]], 4000))
+    this.#when(1000, taughtAnew, () => {
+      this.#faults.count('lateAcks succeeds')
+      network.cut([[member.host, learner]], 4000)
+    })
   }
 
   // ---- an owner
@@ -297,6 +301,7 @@ export class Plots {
     this.#when(3000, alone, () =>
       world.after(world.between(200, 1000), () => {
         if (!this.#faults.active || !member.alive) return
+        this.#faults.count('forgottenShrink succeeds')
         this.#faults.rollback(world.nowMs - sinceMs)
         this.#faults.pause(member, world.between(8000, 10_000))
       }),

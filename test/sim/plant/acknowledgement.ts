@@ -4,12 +4,12 @@ import { CallHandler } from '../../../src/core/partition/call-handler.ts'
 import { ReplyQueue } from '../../../src/core/partition/reply-queue.ts'
 import { BackupLog } from '../../../src/core/replication/backup-log.ts'
 import { OwnerLog } from '../../../src/core/replication/owner-log.ts'
-import { type Plant, patch } from './plant.ts'
+import { any, lostRecord, type Plant, patch, stuck, wrongAnswer } from './plant.ts'
 
 export const acknowledgements: Readonly<Record<string, Plant>> = {
   /** An answer leaves before its record is committed. */
   ackEarly: {
-    expects: /not linearizable|after it had seen|LOST/,
+    expects: any(wrongAnswer, lostRecord),
     apply: () =>
       patch(
         ReplyQueue.prototype,
@@ -23,7 +23,7 @@ export const acknowledgements: Readonly<Record<string, Plant>> = {
   },
   /** What most replicas hold counts as committed. */
   ackMajority: {
-    expects: /LOST|commits another record|never cut off/,
+    expects: any(lostRecord, wrongAnswer),
     apply: () =>
       patch(
         OwnerLog.prototype,
@@ -37,7 +37,7 @@ export const acknowledgements: Readonly<Record<string, Plant>> = {
   },
   /** Whatever comes is acknowledged. */
   ackBlind: {
-    expects: /LOST|commits another record|do not settle/,
+    expects: any(lostRecord, stuck),
     apply: () =>
       patch(
         BackupLog.prototype,
@@ -51,7 +51,7 @@ export const acknowledgements: Readonly<Record<string, Plant>> = {
   },
   /** Reads tell what is not yet committed. */
   dirtyReads: {
-    expects: /not linearizable|after it had seen/,
+    expects: any(wrongAnswer),
     apply: () =>
       patch(
         CallHandler.prototype,

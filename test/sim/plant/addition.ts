@@ -4,20 +4,24 @@ import { OwnerLog } from '../../../src/core/replication/owner-log.ts'
 import { Transfer } from '../../../src/core/replication/transfer.ts'
 import { noFaults } from '../fault.ts'
 import type { RunOptions } from '../simulation.ts'
-import { type Plant, patch } from './plant.ts'
+import { any, lostRecord, type Plant, patch, twoOwners, wrongAnswer } from './plant.ts'
 
 /** Learners that have been added while their owner cannot see it. */
 const splitAdditions: Omit<RunOptions, 'seed'> = {
   settings: { backups: 1, minInSync: 1 },
-  mix: { ...noFaults, kill: 1, plot: 1, plots: { splitAddition: 5 }, everyMs: 3000 },
+  mix: { ...noFaults, kill: 1, plot: 1, plots: { splitAddition: 10 }, everyMs: 3000 },
+  faultMs: 20_000,
 }
 
 export const additions: Readonly<Record<string, Plant>> = {
   /** A learner is not waited for before it is added. */
   noUnion: {
-    expects: /LOST|commits another record|never cut off/,
-    slow: true,
-    options: splitAdditions,
+    expects: any(lostRecord),
+    options: {
+      ...splitAdditions,
+      members: 4,
+      settings: { backups: 2, minInSync: 1 },
+    },
     apply: () =>
       patch(
         OwnerLog.prototype,
@@ -32,7 +36,7 @@ export const additions: Readonly<Record<string, Plant>> = {
   },
   /** A learner that is being added is waited for by writes alone: reads do without its promise. */
   unionWritesOnly: {
-    expects: /two owners serve|not linearizable|after it had seen/,
+    expects: any(twoOwners, wrongAnswer),
     options: splitAdditions,
     apply: () =>
       patch(
@@ -49,7 +53,7 @@ export const additions: Readonly<Record<string, Plant>> = {
   },
   /** A learner counts as level as soon as somebody has begun to teach it. */
   expandEarly: {
-    expects: /in name only|LOST/,
+    expects: any('in name only', lostRecord),
     apply: () =>
       patch(
         OwnerLog.prototype,
@@ -68,12 +72,13 @@ export const additions: Readonly<Record<string, Plant>> = {
   },
   /** A learner counts as level at the base of its transfer. */
   learnerAtBase: {
-    expects: /holds other entries|not linearizable|commits another record|rows end with|LOST/,
-    slow: true,
+    expects: any('holds other entries|rows end with|its log', wrongAnswer, lostRecord),
     options: {
       members: 4,
+      tightness: 'roomy',
       settings: { backups: 2, minInSync: 1, chunkBytes: 64 },
       mix: { ...noFaults, kill: 1, leave: 1, plot: 1, plots: { unfinishedTransfer: 10 }, everyMs: 2000 },
+      faultMs: 25_000,
     },
     apply: () =>
       patch(

@@ -5,16 +5,16 @@ import { LogMemory } from '../../../src/core/engine/log-memory.ts'
 import { ControlHandle } from '../control-store.ts'
 import { noFaults } from '../fault.ts'
 import type { RunOptions } from '../simulation.ts'
-import { type Plant, patch } from './plant.ts'
+import { any, lostRecord, type Plant, patch, stuck, twoOwners, wrongAnswer } from './plant.ts'
 
-const diverged =
-  /LOST|commits another record|two owners serve|not linearizable|does not recover|do not settle|both number/
+const diverged = any(lostRecord, twoOwners, wrongAnswer, stuck, 'both number')
 
 /** An owner alone knows that it needs its backups no longer; the log forgets it, and the owner sleeps. */
 const forgottenShrinks: Omit<RunOptions, 'seed'> = {
   rollback: true,
   settings: { minInSync: 1 },
-  mix: { ...noFaults, rollback: 0.01, plot: 1, plots: { forgottenShrink: 5 } },
+  mix: { ...noFaults, rollback: 0.01, plot: 1, plots: { forgottenShrink: 50 }, everyMs: 1e9 },
+  faultMs: 20_000,
 }
 
 export const boots: Readonly<Record<string, Plant>> = {

@@ -3,18 +3,20 @@
 import { Owner } from '../../../src/core/partition/owner.ts'
 import { noFaults } from '../fault.ts'
 import { type RunOptions, Simulation } from '../simulation.ts'
-import { type Plant, patch } from './plant.ts'
+import { any, lostRecord, type Plant, patch, stuck } from './plant.ts'
 
 /** Learners whose answers come late, after they have been taught anew. */
 const lateAcks: Omit<RunOptions, 'seed'> = {
   settings: { backups: 1, minInSync: 1, chunkBytes: 64 * 1024 },
   mix: { ...noFaults, leave: 1, kill: 1, plot: 1, plots: { lateAcks: 20 }, everyMs: 2000 },
+  faultMs: 20_000,
 }
 
 export const identities: Readonly<Record<string, Plant>> = {
   /** A member that starts again has the id that it had, as if that came from its host. */
   sameIdentity: {
-    expects: /in name only|LOST|commits another record|falls from/,
+    expects: any('in name only|falls from|has expired after', lostRecord),
+    options: { mix: { ...noFaults, kill: 1, everyMs: 2000 }, faultMs: 20_000 },
     apply: () =>
       patch(
         Simulation.prototype,
@@ -33,7 +35,7 @@ export const identities: Readonly<Record<string, Plant>> = {
   },
   /** A replica that joins anew has the session that it had. */
   noSession: {
-    expects: /LOST|commits another record|in name only|does not recover|do not settle/,
+    expects: any(lostRecord, stuck, 'in name only'),
     options: lateAcks,
     apply: () =>
       patch(
@@ -54,7 +56,7 @@ export const identities: Readonly<Record<string, Plant>> = {
    * is above the base of a later transfer. Of the chunks of a transfer it is not.
    */
   noSessionInAck: {
-    expects: /LOST|commits another record|in name only|does not recover|do not settle/,
+    expects: any(lostRecord, stuck, 'in name only'),
     options: lateAcks,
     apply: () => {
       const present = (owner: Owner, from: string, session: number): number =>

@@ -7,9 +7,17 @@ import { Owner } from '../../../src/core/partition/owner.ts'
 import { Partition } from '../../../src/core/partition/partition.ts'
 import { OwnerLog } from '../../../src/core/replication/owner-log.ts'
 import { noFaults } from '../fault.ts'
-import { type Plant, patch } from './plant.ts'
+import type { RunOptions } from '../simulation.ts'
+import { any, type Plant, patch, twoOwners, wrongAnswer } from './plant.ts'
 
-const doubled = /two owners serve|not linearizable|after it had seen/
+const doubled = any(twoOwners, wrongAnswer)
+
+/** Promises that reach their owner late, and nothing from it that reaches its backups meanwhile. */
+const staleGrants: Omit<RunOptions, 'seed'> = {
+  settings: { backups: 1, minInSync: 1 },
+  mix: { ...noFaults, plot: 1, plots: { staleGrant: 5 } },
+  faultMs: 20_000,
+}
 
 export const leases: Readonly<Record<string, Plant>> = {
   /** Reads are answered whether anybody follows this owner or not. */
@@ -20,10 +28,7 @@ export const leases: Readonly<Record<string, Plant>> = {
   /** A lease counts from when its grant arrived. */
   leaseFromReceipt: {
     expects: doubled,
-    options: {
-      settings: { backups: 1, minInSync: 1 },
-      mix: { ...noFaults, plot: 1, plots: { staleGrant: 5 } },
-    },
+    options: staleGrants,
     apply: () =>
       patch(
         Owner.prototype,
@@ -37,6 +42,7 @@ export const leases: Readonly<Record<string, Plant>> = {
   /** A backup takes over while its promise still holds. */
   shortGrace: {
     expects: doubled,
+    options: staleGrants,
     apply: () =>
       patch(
         Engine.prototype,
@@ -59,6 +65,7 @@ export const leases: Readonly<Record<string, Plant>> = {
     options: {
       settings: { backups: 1, minInSync: 1 },
       mix: { ...noFaults, plot: 1, plots: { sleepingOwner: 10 } },
+      faultMs: 30_000,
     },
     apply: () => {
       const ticks = new WeakMap<Engine, Now>()

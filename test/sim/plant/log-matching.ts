@@ -5,25 +5,26 @@ import { BackupLog } from '../../../src/core/replication/backup-log.ts'
 import { EpochTable } from '../../../src/core/replication/epoch-table.ts'
 import { noFaults } from '../fault.ts'
 import type { RunOptions } from '../simulation.ts'
-import { type Plant, patch } from './plant.ts'
+import { any, lostRecord, type Plant, patch, wrongAnswer } from './plant.ts'
 
 /** Owners die whose last records have reached only some of their backups. */
 const splitTails: Omit<RunOptions, 'seed'> = {
   members: 4,
   settings: { backups: 2, minInSync: 1 },
-  mix: { ...noFaults, plot: 1, plots: { splitTail: 5 } },
+  mix: { ...noFaults, plot: 1, plots: { splitTail: 20 } },
+  faultMs: 20_000,
 }
 
 export const logMatching: Readonly<Record<string, Plant>> = {
   /** Logs are matched by seq alone. */
   seqOnlyMatch: {
-    expects: /commits another record|holds other entries/,
+    expects: any(lostRecord, wrongAnswer, 'holds other entries'),
     options: splitTails,
     apply: () => patch(EpochTable.prototype, 'at', () => () => 1),
   },
   /** A backup keeps what another epoch has written where the owner has something else, and goes on behind it. */
   noTruncate: {
-    expects: /commits another record|holds other entries/,
+    expects: any(lostRecord, wrongAnswer, 'holds other entries'),
     options: splitTails,
     apply: () => {
       let blindAbove = Number.POSITIVE_INFINITY
@@ -58,7 +59,8 @@ export const logMatching: Readonly<Record<string, Plant>> = {
   },
   /** A backup that becomes the owner cuts off what it does not yet know to be committed. */
   truncateToCommit: {
-    expects: /LOST|commits another record/,
+    expects: any(lostRecord),
+    options: { mix: { ...noFaults, kill: 1, everyMs: 1500 }, faultMs: 15_000 },
     apply: () =>
       patch(
         Partition.prototype,

@@ -15,6 +15,15 @@ export interface Plant {
   readonly slow?: boolean
 }
 
+// What the checkers say, by what has gone wrong.
+export const wrongAnswer = 'not linearizable|after it had seen|answer: '
+export const lostRecord = 'LOST|commits another record|another record is committed|never cut off'
+export const twoOwners = 'two owners serve|two configurations of one epoch'
+export const stuck = 'does not recover|do not settle|calls stay open'
+
+/** Any of these. */
+export const any = (...what: readonly string[]): RegExp => new RegExp(what.join('|'))
+
 /** Replaces a method; the replacement is given the original. */
 export function patch<T extends object, K extends keyof T>(
   target: T,

@@ -7,14 +7,14 @@ import { Owner } from '../../../src/core/partition/owner.ts'
 import { ControlStore } from '../control-store.ts'
 import { noFaults } from '../fault.ts'
 import { Simulation } from '../simulation.ts'
-import { type Plant, patch } from './plant.ts'
+import { any, lostRecord, type Plant, patch, twoOwners, wrongAnswer } from './plant.ts'
 
 const ABANDON_AFTER_MS = 500
 
 export const proposals: Readonly<Record<string, Plant>> = {
   /** A change that does not show in the log soon is given up, although it can still land. */
   abandonProposal: {
-    expects: /LOST|commits another record|two owners serve|not linearizable/,
+    expects: any(lostRecord, twoOwners, wrongAnswer),
     options: {
       settings: { backups: 1, minInSync: 1 },
       mix: { ...noFaults, kill: 1, plot: 1, plots: { splitAddition: 5 }, everyMs: 3000 },
@@ -42,7 +42,7 @@ export const proposals: Readonly<Record<string, Plant>> = {
   },
   /** A backup is the owner as soon as it has asked to be. */
   activateBeforeWin: {
-    expects: /two owners serve|LOST|commits another record|not linearizable|two configurations/,
+    expects: any(twoOwners, lostRecord, wrongAnswer),
     apply: () =>
       patch(
         Engine.prototype,
@@ -59,7 +59,7 @@ export const proposals: Readonly<Record<string, Plant>> = {
   },
   /** What the store has taken counts as decided, whatever stands before it. */
   trustAck: {
-    expects: /two owners serve|LOST|commits another record|not linearizable|two configurations/,
+    expects: any(twoOwners, lostRecord, wrongAnswer),
     options: { mix: { ...noFaults, cut: 1, pause: 1, everyMs: 2000 } },
     apply: () => {
       const simulations = new WeakMap<ControlStore, Simulation>()

@@ -3,12 +3,12 @@
 import { ByteWriter } from '../../../src/core/base/bytes.ts'
 import { Replica } from '../../../src/core/partition/replica.ts'
 import { SessionTable } from '../../../src/core/partition/session-table.ts'
-import { type Plant, patch } from './plant.ts'
+import { any, type Plant, patch, wrongAnswer } from './plant.ts'
 
 export const transfers: Readonly<Record<string, Plant>> = {
   /** A learner is not told of the sessions. */
   stateNotSent: {
-    expects: /holds other entries|not linearizable/,
+    expects: any('holds other entries|has expired after', wrongAnswer),
     apply: () =>
       patch(
         Replica.prototype,
