@@ -1,7 +1,7 @@
 /** `actorgrid start`: runs one member until it is told to stop. Its options are the table of `member/options.ts`. */
 
 import { Command, Option } from 'commander'
-import { pino } from 'pino'
+import { openLog } from '../member/log.ts'
 import { optionRows, resolveOptions } from '../member/options.ts'
 import { type Death, type Ready, runMemberProcess } from '../member/parent.ts'
 
@@ -27,7 +27,7 @@ export function startCommand(): Command {
 async function run({ config, json, ...flags }: Flags): Promise<void> {
   const environment = process.env
   const settings = resolveOptions({ flags, environment, file: config ?? environment.ACTORGRID_CONFIG })
-  const log = pino({ level: settings.logLevel, base: { member: settings.name } }, pino.destination(2))
+  const log = openLog(settings)
   process.exitCode = await runMemberProcess({
     settings,
     entry: new URL('../member/child.js', import.meta.url),

@@ -4,7 +4,6 @@
 
 import { randomBytes } from 'node:crypto'
 import { pathToFileURL } from 'node:url'
-import { pino } from 'pino'
 import type { Control } from '../control/control.ts'
 import { NatsControl } from '../control/nats.ts'
 import { GridError } from '../core/base/errors.ts'
@@ -16,6 +15,7 @@ import { isProcessor, type Processor, type ProcessorFunction } from '../core/wir
 import { TcpTransport } from '../transport/tcp.ts'
 import type { Transport } from '../transport/transport.ts'
 import { readClocks } from './clock.ts'
+import { openLog } from './log.ts'
 import { checkOptions, type MemberOptions, type MemberSettings } from './options.ts'
 import { Runtime } from './runtime.ts'
 import { hashSecret } from './secret.ts'
@@ -95,7 +95,7 @@ export interface MemberSeams {
  */
 export async function startMember(options: MemberOptions = {}, seams: MemberSeams = {}): Promise<Member> {
   const settings = checkOptions(options)
-  const log = pino({ level: settings.logLevel, base: { member: settings.name } }, pino.destination(2))
+  const log = openLog(settings)
   const processors = await loadProcessors(settings.modules, seams.processors ?? [])
   const id = settings.incarnation ?? randomBytes(16).toString('hex')
   const control =
