@@ -34,6 +34,8 @@ export interface LogChange {
   /** Incarnations that are out because of it, and the one that says so. */
   readonly out: readonly string[]
   readonly by: string
+  /** A death or a silence is its reason. */
+  readonly forced: boolean
   readonly explained: boolean
   readonly text: string
 }
@@ -152,15 +154,15 @@ export class Ledger {
     }
   }
 
-  #note(change: Omit<LogChange, 'explained'>): void {
+  #note(change: Omit<LogChange, 'forced' | 'explained'>): void {
     const { reason, out } = change
     this.counts[reason] = (this.counts[reason] ?? 0) + 1
-    const forced = FORCED.has(reason) || reason === 'certificate'
+    const forced = FORCED.has(reason) || reason === 'certificate' || reason === 'successor'
     const explained = forced
       ? reason !== 'lost' && out.length > 0 && out.every((id) => this.#killed.has(id))
       : this.acting
-    if (forced || !explained) this.notable.push({ ...change, explained })
-    if (!explained) this.onUnexplained({ ...change, explained })
+    if (forced || !explained) this.notable.push({ ...change, forced, explained })
+    if (!explained) this.onUnexplained({ ...change, forced, explained })
   }
 
   #textOf(last: PartitionConfig, next: PartitionConfig): string {

@@ -30,6 +30,9 @@ export interface SoakReport {
   readonly actions: Readonly<Record<string, number>>
   /** Configs and departures by reason. */
   readonly changes: Readonly<Record<string, number>>
+  /** Changes for a death or a silence of members that we did not kill. */
+  readonly suspicions: readonly LogChange[]
+  /** Other changes that no action explains; after a false suspicion there are some that make it good. */
   readonly unexplained: readonly LogChange[]
   /** While members left, joined or were restarted, and in quiet. */
   readonly failedInPeace: readonly FailedCall[]
@@ -47,7 +50,17 @@ export interface SoakReport {
 const LINES_MAX = 50
 
 export function soakText(report: SoakReport): string {
-  const { verdicts, grossOnly, delays, problems, unexplained, failedInPeace, failedInKills, busy } = report
+  const {
+    verdicts,
+    grossOnly,
+    delays,
+    problems,
+    suspicions,
+    unexplained,
+    failedInPeace,
+    failedInKills,
+    busy,
+  } = report
   const percent = (share: number): string => `${Math.round(share * 100)} %`
   const counts = (record: Readonly<Record<string, number>>): string =>
     Object.entries(record)
@@ -59,8 +72,10 @@ export function soakText(report: SoakReport): string {
     `processors: ${percent(busy.machine)} busy, ${percent(busy.ours)} with this soak`,
     `actions: ${counts(report.actions)}`,
     `changes in the log: ${counts(report.changes)}`,
-    `false suspicions and other changes that no action explains: ${unexplained.length}`,
-    ...unexplained.slice(0, LINES_MAX).map(({ atMs, seq, text }) => `  ${time(atMs)} #${seq} ${text}`),
+    `false suspicions: ${suspicions.length}, in ${new Set(suspicions.map(({ seq }) => seq)).size} messages; other changes that no action explains: ${unexplained.length}`,
+    ...[...suspicions, ...unexplained]
+      .slice(0, LINES_MAX)
+      .map(({ atMs, seq, text }) => `  ${time(atMs)} #${seq} ${text}`),
     `failed calls in peace (quiet, leaves, restarts): ${failedInPeace.length}; while members were killed: ${failedInKills.length}`,
     ...[...failedInPeace, ...failedInKills].slice(0, LINES_MAX).map(failureText),
     '',

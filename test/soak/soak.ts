@@ -143,7 +143,7 @@ class Watcher {
       const memory = [...members.values()].map((member) => this.#memory(member))
       this.#onProgress(
         `${Math.round((this.#load.calls - calls) / (sinceMs / 1000))} calls/s, ${this.#load.failures} failed, ` +
-          `${ledger.unexplained().length} unexplained, processors ${share(busy?.ours)} ours of ${share(busy?.machine)}; ${memory.join(' ')}`,
+          `${ledger.unexplained().filter(({ forced }) => forced).length} suspicions, processors ${share(busy?.ours)} ours of ${share(busy?.machine)}; ${memory.join(' ')}`,
       )
       calls = this.#load.calls
     }
@@ -181,9 +181,11 @@ function report({ seed, commit, rate }: SoakOptions, found: Found): SoakReport {
   for (const { kind } of churn.actions) actions[kind] = (actions[kind] ?? 0) + 1
   const problems: string[] = []
   const verdicts = judgeAll(samples, runMs, problems)
-  const unexplained = cluster.ledger.unexplained().map((change) => withLateness(cluster, change))
-  if (unexplained.length > 0)
-    problems.push(`${unexplained.length} changes in the log that no action explains`)
+  const odd = cluster.ledger.unexplained().map((change) => withLateness(cluster, change))
+  const suspicions = odd.filter(({ forced }) => forced)
+  const unexplained = odd.filter(({ forced }) => !forced)
+  if (suspicions.length > 0) problems.push(`${suspicions.length} false suspicions`)
+  else if (unexplained.length > 0) problems.push(`${unexplained.length} changes that no action explains`)
   if (failedInPeace.length > 0) problems.push(`${failedInPeace.length} calls failed though nobody was killed`)
   problems.push(...lost)
   for (const { process, figure, flat } of verdicts) if (!flat) problems.push(`${figure} of ${process} grows`)
@@ -200,6 +202,7 @@ function report({ seed, commit, rate }: SoakOptions, found: Found): SoakReport {
     busy: found.busy,
     actions,
     changes: cluster.ledger.counts,
+    suspicions,
     unexplained,
     failedInPeace,
     failedInKills: load.failed.filter(({ atMs }) => inKill(atMs)),
