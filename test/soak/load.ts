@@ -233,13 +233,15 @@ export class Load {
   async #watch(grid: Grid, random: Random): Promise<void> {
     const third = randomInt(random, 3)
     const whole = randomInt(random, 2) === 0
-    const watch = grid.map<string, Item>('base').watch(whole ? { initial: false } : { where: { third } })
+    const watch = grid
+      .map<string, Item>('base')
+      .watch({ initial: !whole, where: whole ? undefined : { third }, signal: this.#stop.signal })
     let rest = 200 + randomInt(random, 2000)
     this.watches++
     await this.#call('watch', async () => {
       for await (const _ of watch) {
         this.events++
-        if (--rest <= 0 || this.#stopping) return
+        if (--rest <= 0) return
       }
     })
     await delay(300)
