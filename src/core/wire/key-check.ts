@@ -30,13 +30,13 @@ function checkAny(b: Uint8Array, at: number, end: number, depthLeft: number): nu
     case 0xc5:
       return skip(skip(at, 3, end), atLeast(0x100, get16(b, at + 1)), end)
     case 0xc7:
-      return checkExtension(b, skip(at, 2, end), b[at + 1]!, end)
+      return checkExtension(b, skip(at, 2, end), b[at + 1]!, end, false)
     case 0xc8:
-      return checkExtension(b, skip(at, 3, end), atLeast(0x100, get16(b, at + 1)), end)
+      return checkExtension(b, skip(at, 3, end), atLeast(0x100, get16(b, at + 1)), end, false)
     case 0xd6:
-      return checkExtension(b, at + 1, 4, end)
+      return checkExtension(b, at + 1, 4, end, true)
     case 0xd7:
-      return checkExtension(b, at + 1, 8, end)
+      return checkExtension(b, at + 1, 8, end, true)
     case 0xcb:
       return checkFloat(b, at, end)
     case 0xcf:
@@ -113,18 +113,20 @@ function checkText(b: Uint8Array, at: number, size: number, end: number): number
   return textEnd
 }
 
-/** `at` is where the type stands, `size` the length of what follows it. */
-function checkExtension(b: Uint8Array, at: number, size: number, end: number): number {
+/** `at` is where the type stands, `size` the length of what follows it; `fixed`: the token before says the size. */
+function checkExtension(b: Uint8Array, at: number, size: number, end: number, fixed: boolean): number {
   const payload = skip(at, 1, end)
   const next = skip(payload, size, end)
-  if (b[at] === TIMESTAMP_EXTENSION) checkTimestamp(b, payload, size)
+  if (b[at] === TIMESTAMP_EXTENSION) checkTimestamp(b, payload, size, fixed)
   else if (b[at] === BIGINT_EXTENSION) checkBigInt(b, payload, size)
   else throw malformed(`an extension of unknown type ${b[at]}`)
   return next
 }
 
-function checkTimestamp(b: Uint8Array, at: number, size: number): void {
+function checkTimestamp(b: Uint8Array, at: number, size: number, fixed: boolean): void {
   if (!isTimestamp(b, at, size)) throw malformed('a timestamp that is no date')
+  // Only timestamp 96 has no token of its own.
+  if (fixed === (size === 12)) throw notCanonical()
   if (size === 4) return
   const word = get32(b, at)
   const nanos = size === 8 ? word >>> 2 : word
