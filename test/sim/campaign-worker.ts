@@ -2,7 +2,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads'
 import type { CampaignTask, Outcome } from './campaign.ts'
-import { kindOf, kindOptions } from './kind.ts'
+import { kindOf, kindOptions, type RunKind } from './kind.ts'
 import { plants } from './plant/table.ts'
 import { simulate } from './simulation.ts'
 
@@ -11,12 +11,24 @@ const port = parentPort!
 
 plants[plant]?.apply()
 
+// Members and clients tell each other of errors all the time, and where each came from is looked up for nobody.
+Error.stackTraceLimit = 0
+
 function outcomeOf(seed: number): Outcome {
   const is = kind === 'all' ? kindOf(seed) : kind
   const result = simulate({ ...kindOptions[is], seed, traced })
-  if (twice && result.failure === undefined && simulate({ ...kindOptions[is], seed }).hash !== result.hash)
+  if (result.failure !== undefined) return { ...result, kind: is, failure: located(result.failure, seed, is) }
+  if (twice && simulate({ ...kindOptions[is], seed }).hash !== result.hash)
     return { ...result, kind: is, failure: 'the second run of the same seed went another way' }
   return { ...result, kind: is }
+}
+
+/** Runs a seed that has failed once more, to say where: the same seed fails the same way. */
+function located(failure: string, seed: number, is: RunKind): string {
+  Error.stackTraceLimit = 10
+  const again = simulate({ ...kindOptions[is], seed }).failure
+  Error.stackTraceLimit = 0
+  return again ?? `${failure}\n(not in a second run of the same seed)`
 }
 
 port.on('message', (seed: number | undefined) => {

@@ -36,7 +36,7 @@ export interface Outcome extends RunResult {
 }
 
 /** A run takes some ten milliseconds of each virtual minute; one that takes this long goes round in circles. */
-const RUN_MAX_MS = 180_000
+const RUN_MAX_MS = 600_000
 /** Most of what a run makes is garbage before the next turn: with more room for it, hardly any is ever copied. */
 const YOUNG_MB = 64
 

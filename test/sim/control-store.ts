@@ -54,8 +54,9 @@ export class ControlStore {
   /** Entries up to here are never lost: the founding, and what tests rest on. */
   keptSeq = 0
   onAppended: (entry: StoredEntry) => void = () => {}
-  #view: View = emptyView
-  #folded = 0
+  /** `#views[n]` is what the first n entries say: views share what stayed the same, so all of them are kept. */
+  readonly #views: View[] = [emptyView]
+  readonly #ids = new Set<string>()
 
   constructor(world: World) {
     this.world = world
@@ -67,10 +68,14 @@ export class ControlStore {
 
   /** What the log says now. */
   get view(): View {
-    const news = this.entries.slice(this.#folded)
-    this.#view = foldEntries(this.#view, news, hashSecret)
-    this.#folded = this.entries.length
-    return this.#view
+    return this.#viewAt(this.entries.length)
+  }
+
+  #viewAt(length: number): View {
+    const views = this.#views
+    for (let n = views.length; n <= length; n++)
+      views.push(foldEntries(views[n - 1]!, [this.entries[n - 1]!], hashSecret))
+    return views[length]!
   }
 
   /**
@@ -89,10 +94,11 @@ export class ControlStore {
   }
 
   append(bytes: Uint8Array, id: string, expectedSeq: number | undefined, by: string): void {
-    if (this.entries.some((entry) => entry.id === id)) return
+    if (this.#ids.has(id)) return
     if (expectedSeq !== undefined && expectedSeq !== this.lastSeq) return
     const entry = { seq: this.lastSeq + 1, bytes, id, atMs: this.world.nowMs, by }
     this.entries.push(entry)
+    this.#ids.add(id)
     this.world.log(`append ${entry.seq} by ${by}`)
     for (const handle of this.handles) if (!this.world.chance(this.silentProbability)) handle.readSoon()
     this.onAppended(entry)
@@ -103,10 +109,10 @@ export class ControlStore {
     const { world } = this
     const from = world.nowMs - lostMs
     const before = this.entries.length
-    this.entries = this.entries.filter((entry) => entry.seq <= keptSeq || entry.atMs <= from)
+    while (this.entries.length > keptSeq && this.entries.at(-1)!.atMs > from)
+      this.#ids.delete(this.entries.pop()!.id)
+    this.#views.length = Math.min(this.#views.length, this.entries.length + 1)
     world.log(`store restarts, ${before - this.entries.length} entries lost`)
-    this.#view = emptyView
-    this.#folded = 0
     this.incarnation++
     this.changedMs = world.nowMs
     this.cutSeq = before > this.entries.length ? this.lastSeq : -1
@@ -117,7 +123,7 @@ export class ControlStore {
     // One that covers the founding would be news to those who have yet to read of it.
     if (this.keptSeq === 0 || !this.world.chance(0.3)) return undefined
     const upTo = 1 + this.world.int(this.entries.length)
-    const view = foldEntries(emptyView, this.entries.slice(0, upTo), hashSecret)
+    const view = this.#viewAt(upTo)
     if (view.clusterId === '') return undefined
     return { seq: view.version, bytes: encodeView(view) }
   }
