@@ -100,6 +100,9 @@ export interface ClientOptions extends LinkOptions {
   readonly sessionIdleMs: number
   /** How often it falls asleep just after a call has left. */
   readonly sleepProbability: number
+  readonly confirmedProbability: number
+  /** How often a call goes to anybody, by a client that knows nothing of epochs. */
+  readonly astrayProbability: number
   readonly unique: () => number
 }
 
@@ -188,7 +191,7 @@ export class SimClient extends LinkedClient {
       request,
       record,
       number: lane.next++,
-      flags: world.chance(0.1) ? FLAG_CONFIRMED : 0,
+      flags: world.chance(this.#options.confirmedProbability) ? FLAG_CONFIRMED : 0,
       floor: lane.newest,
       deadlineMs: world.nowMs + deadlineMs,
       attempts: 0,
@@ -222,13 +225,14 @@ export class SimClient extends LinkedClient {
       return
     }
     const { partition } = call.request
-    const target = world.chance(0.02) ? this.#anyLink() : this.ownerLink(partition)
+    const astray = world.chance(this.#options.astrayProbability)
+    const target = astray ? this.#anyLink() : this.ownerLink(partition)
     const end = target && !call.owing.has(target) ? target : undefined
-    if (end) this.#sendOn(end, call)
+    if (end) this.#sendOn(end, call, astray)
     this.#again(call, end ? world.between(400, 1500) : world.between(30, 80))
   }
 
-  #sendOn(end: LinkEnd, call: Pending): void {
+  #sendOn(end: LinkEnd, call: Pending, astray: boolean): void {
     const { world } = this
     const { partition, operation, map, key, argument } = call.request
     const lane = this.#lanes[partition]!
@@ -238,7 +242,7 @@ export class SimClient extends LinkedClient {
     const w = end.out
     const mark = beginMessage(w, MessageType.call)
     const flags = call.flags | (call.attempts > 0 ? FLAG_RETRY : 0) | (lane.remembered ? FLAG_SESSION : 0)
-    const epoch = world.chance(0.9) ? this.epochOf(partition) : 0
+    const epoch = world.chance(astray ? 0.3 : 0.9) ? this.epochOf(partition) : 0
     writeCallHeader(w, partition, call.number, lane.ackUpTo, epoch, operation, flags, map, key.length)
     w.bytes(key)
     w.bytes(argument)

@@ -52,11 +52,11 @@ export class OrderChecker {
     const { seq, epoch } = call.record
     const over = this.#overtaken.get(call)
     if (!track?.link) return
-    if (over && over.epoch === epoch && over.seq < seq && call.request.kind === 'put')
+    if (over && over.epoch === epoch && over.seq < seq && hasRecord(call))
       this.#world.fail(
         `calls of ${call.record.client} on partition ${call.record.partition} change places: ${call.number} is at ${seq}, one after it at ${over.seq}`,
       )
-    if (call.attempts > 1 || call.request.kind !== 'put') return
+    if (call.attempts > 1 || !hasRecord(call)) return
     for (const [other, { link, order, refused }] of this.#tracks)
       if (refused && link === track.link && order < track.order)
         if (other.request.partition === call.request.partition && !this.#overtaken.has(other))
@@ -67,4 +67,9 @@ export class OrderChecker {
     this.#tracks.delete(call)
     this.#overtaken.delete(call)
   }
+}
+
+/** Whether it leaves a record in any case. */
+function hasRecord({ request: { kind } }: Pending): boolean {
+  return kind === 'put' || kind === 'increment' || kind === 'invoke'
 }

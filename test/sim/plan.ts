@@ -53,7 +53,7 @@ export function drawSettings(
     rollCallMinMs: 1000,
     transfersMax: 1 + world.int(4),
     chunkBytes: world.pick([64, 64, 1000, 64 * 1024]),
-    memoryBytesMax: tightness === 'memory' ? world.pick([20, 26, 34]) * 16 * 1024 : 64 * 1024 * 1024,
+    memoryBytesMax: tightness === 'memory' ? world.pick([16, 22, 30]) * 16 * 1024 : 64 * 1024 * 1024,
     historyBytes: world.pick([0, 40_000, 200_000]),
     limits: tightness === 'queues' ? drawLimits(world) : defaultLimits,
     processors: new Map([['add', add]]),
@@ -79,6 +79,9 @@ export interface ClientPlan {
   readonly thinkMs: number
   readonly deadlineMs: number
   readonly sleepProbability: number
+  readonly confirmedProbability: number
+  /** How often a call goes to anybody, by a client that knows nothing of epochs. */
+  readonly astrayProbability: number
 }
 
 export function drawClients(world: World, tightness: Tightness, partitionCount: number): ClientPlan {
@@ -95,11 +98,14 @@ export function drawClients(world: World, tightness: Tightness, partitionCount: 
       { name: 't', config: { ttlMs: world.pick([300, 1500, 6000]) } },
     ],
     bounds: {
-      keys: full ? 40 : 3 + world.int(6),
+      // More than a page of them, now and then.
+      keys: full || world.chance(0.1) ? 90 : 3 + world.int(6),
       padBytes: full ? 6000 : world.pick([0, 200, 2000]),
       largeBytes: !full && world.chance(0.1) ? 60_000 : 0,
     },
-    thinkMs: world.pick([20, 60, 200]),
+    thinkMs: tightness === 'queues' ? 20 : world.pick([20, 60, 200]),
+    confirmedProbability: world.pick([0.05, 0.1, 0.5]),
+    astrayProbability: world.pick([0.02, 0.02, 0.2]),
     deadlineMs: tightness === 'sessions' ? 1500 : 5000,
     sleepProbability: tightness === 'sessions' ? 0.01 : world.chance(0.1) ? 0.002 : 0,
   }

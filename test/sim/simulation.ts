@@ -12,6 +12,7 @@ import { AnswerChecker } from './answer-checker.ts'
 import { Checker } from './checker.ts'
 import { type ClientStats, SimClient } from './client.ts'
 import { CommittedState } from './committed-state.ts'
+import { ConfigurationChecker } from './configuration-checker.ts'
 import { ControlStore, hashSecret } from './control-store.ts'
 import { drawMix, type FaultMix, Faults } from './fault.ts'
 import type { CallRecord } from './history.ts'
@@ -50,6 +51,9 @@ export interface RunResult {
 
 const HEAL_MAX_MS = 60_000
 const CLIENTS = 3
+const ROOM_BYTES = 64 * 1024 * 1024
+/** Turns from one look at the entries of backups to the next. */
+const BACKUPS_EVERY = 16
 const FOUNDED_MS = 20_000
 
 export class Simulation {
@@ -79,6 +83,10 @@ export class Simulation {
     tooLarge: 0,
   }
   readonly housekeeping: HousekeepingChecker
+  readonly configuration: ConfigurationChecker
+  readonly state = new CommittedState(this.ledger)
+  #looks = 0
+  #memoryBytesMax = 0
   answers!: AnswerChecker
   readonly mix: FaultMix
   readonly #settings: DrawnSettings
@@ -96,6 +104,7 @@ export class Simulation {
     this.store = new ControlStore(world)
     this.checker = new Checker(world, this.store, this.ledger, () => this.members)
     this.housekeeping = new HousekeepingChecker(world)
+    this.configuration = new ConfigurationChecker(world, this.store, () => this.members)
     const members = options.members ?? 3 + world.int(3)
     this.partitionCount = 2 + world.int(3)
     this.#tightness = options.tightness ?? drawTightness(world)
@@ -103,6 +112,7 @@ export class Simulation {
       ...drawSettings(world, this.#tightness, members, this.partitionCount),
       ...options.settings,
     }
+    this.#memoryBytesMax = this.#settings.memoryBytesMax
     this.#workMs = world.pick([0.05, 5, 60])
     this.#faultMs = options.faultMs ?? world.pick([15_000, 40_000, 80_000])
     this.mix = { ...drawMix(world, options.rollback === true, options.loss === true), ...options.mix }
@@ -139,7 +149,13 @@ export class Simulation {
       network: this.network,
       store: this.store,
       host,
-      settings: { random, newId: () => randomId(random), ...this.#settings, self },
+      settings: {
+        random,
+        newId: () => randomId(random),
+        ...this.#settings,
+        memoryBytesMax: this.#memoryBytesMax,
+        self,
+      },
       secret,
       rate: world.between(0.98, 1.02),
       wallOffsetMs: world.between(-2000, 2000),
@@ -158,7 +174,33 @@ export class Simulation {
   #look(member: SimMember): void {
     for (const partition of member.engine.partitions) {
       watchStore(partition, this.#leaving)
-      if (partition.owner) this.housekeeping.observe(member, partition.owner)
+      if (partition.owner) {
+        this.housekeeping.observe(member, partition.owner)
+        this.configuration.observeOwner(member, partition.owner)
+      }
+    }
+    this.configuration.observe(member)
+    if (this.#looks++ % BACKUPS_EVERY === 0) this.#lookAtBackups(member)
+  }
+
+  /** A backup has as many entries as the log says. (What a learner was taught is whole only with the log behind it.) */
+  #lookAtBackups(member: SimMember): void {
+    for (const { id, role, backup, config, replica } of member.engine.partitions) {
+      if (
+        role !== 'backup' ||
+        !backup ||
+        backup.commit !== replica?.store.head ||
+        !this.state.reaches(id, config!.era, backup.commit)
+      )
+        continue
+      for (const map of replica.store.mapIds()) {
+        const wanted = this.state.entries(id, config!.era, map, backup.commit).size
+        const found = replica.store.count(map)
+        if (found !== wanted)
+          this.world.fail(
+            `${member.host} has ${found} entries of map ${map} in partition ${id} at ${backup.commit}, the log ${wanted}`,
+          )
+      }
     }
   }
 
@@ -237,7 +279,7 @@ export class Simulation {
     this.answers = new AnswerChecker(
       world,
       this.ledger,
-      new CommittedState(this.ledger),
+      this.state,
       plan.maps.map(({ config }) => config.ttlMs ?? 0),
     )
     for (let i = 0; i < CLIENTS; i++) {
@@ -283,6 +325,9 @@ export class Simulation {
     world.runUntil(world.nowMs + this.#faultMs)
     faults.heal()
     this.healedMs = world.nowMs
+    // Somebody adds memory: else there may never be room for all replicas.
+    this.#memoryBytesMax = ROOM_BYTES
+    for (const { engine } of this.members) Object.assign(engine.pool, { maxBytes: ROOM_BYTES })
     world.log('healed')
     this.#until(HEAL_MAX_MS, 'the cluster does not recover', () => this.#recovered())
     for (const client of clients) client.stop()
@@ -358,6 +403,7 @@ export class Simulation {
       eras: this.store.view.configs.reduce((sum, { era }) => sum + era, 0),
       ...this.answers.counts,
       ...this.housekeeping.counts,
+      ...this.configuration.counts,
       ...this.faults.counts,
     }
   }

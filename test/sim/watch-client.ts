@@ -105,6 +105,7 @@ export class WatchClient {
   onEvents(end: LinkEnd, r: ByteReader): void {
     const header = readEventsHeader(r)
     if (end !== this.#end) return
+    if (header.era !== this.#era) this.#otherEra(r, header.count)
     this.#era = header.era
     for (let i = 0; i < header.count; i++) this.#event(readEvent(r), header.era)
     if (this.#streaming !== header.position > 0) this.#fail(`position ${header.position} out of phase`)
@@ -120,6 +121,15 @@ export class WatchClient {
       end.wake()
       this.#owed = 0
     }
+  }
+
+  /** What was known of another era is void, and it is told so first. */
+  #otherEra(r: ByteReader, count: number): void {
+    if (this.#position === 0) return
+    const at = r.offset
+    const first = count > 0 ? readEvent(r).kind : 0
+    r.offset = at
+    if (first !== EventKind.reset) this.#fail('another era goes on where the one before had stopped')
   }
 
   #event(event: WatchEvent, era: number): void {
@@ -150,12 +160,25 @@ export class WatchClient {
     if (record === 'absent') this.#fail(`event of seq ${seq}, which is not committed`)
     if (record && event.kind !== EventKind.clear && record.key !== key)
       this.#fail(`seq ${seq} of another key`)
+    if (record && !this.#saysSo(event, record, value)) this.#fail(`seq ${seq} differs (${event.kind})`)
     if (event.kind === EventKind.put) {
-      if (record && (record.kind !== RecordKind.put || record.value !== value))
-        this.#fail(`seq ${seq} differs`)
       this.held.set(key, { value, seq })
     } else if (event.kind === EventKind.clear) this.held.clear()
     else this.held.delete(key)
+  }
+
+  /** Whether an event is what the record means to this subscriber. */
+  #saysSo({ kind, cause }: WatchEvent, record: CommittedRecord, value: string): boolean {
+    switch (kind) {
+      case EventKind.put:
+        return record.kind === RecordKind.put && record.value === value && (!this.filtered || matches(value))
+      case EventKind.leave:
+        return record.kind === RecordKind.put && this.filtered && !matches(record.value)
+      case EventKind.remove:
+        return record.kind === RecordKind.remove && record.cause === cause
+      default:
+        return record.kind === RecordKind.clear && record.map === this.map
+    }
   }
 
   /** Nothing that had to be told stands between the last event and `toSeq`. */

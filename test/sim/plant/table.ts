@@ -3,14 +3,23 @@
 import { acknowledgements } from './acknowledgement.ts'
 import { additions } from './addition.ts'
 import { boots } from './boot.ts'
+import { calls } from './call.ts'
+import { compactions } from './compaction.ts'
+import { expiries } from './expiry.ts'
+import { filters } from './filter.ts'
 import { handovers } from './handover.ts'
 import { identities } from './identity.ts'
 import { leases } from './lease.ts'
 import { logMatching } from './log-matching.ts'
+import { losses } from './loss.ts'
+import { placements } from './placement.ts'
 import type { Plant } from './plant.ts'
 import { proposals } from './proposal.ts'
 import { repetitions } from './repetition.ts'
+import { sessions } from './session.ts'
+import { snapshots } from './snapshot.ts'
 import { transfers } from './transfer.ts'
+import { trimmings } from './trimming.ts'
 import { watches } from './watch.ts'
 
 export const plants: Readonly<Record<string, Plant>> = {
@@ -25,4 +34,13 @@ export const plants: Readonly<Record<string, Plant>> = {
   ...boots,
   ...transfers,
   ...watches,
+  ...snapshots,
+  ...trimmings,
+  ...compactions,
+  ...expiries,
+  ...sessions,
+  ...calls,
+  ...filters,
+  ...losses,
+  ...placements,
 }

@@ -1,0 +1,148 @@
+/**
+ * What must hold of the configuration: whoever has read the log up to some place sees what everybody sees there, a mere move
+ * never leaves a partition with fewer living replicas than it is to have, data is declared lost only when nobody who
+ * holds it lives, and the target table is the one function of roster and table before that it is said to be.
+ *
+ * And of an owner's log: it reaches back to what any of its replicas still lacks.
+ */
+
+import { ConfigLog } from '../../src/core/engine/config-log.ts'
+import type { PartitionConfig } from '../../src/core/membership/config.ts'
+import { activeMembers } from '../../src/core/membership/roster.ts'
+import type { Target, View } from '../../src/core/membership/view.ts'
+import type { Owner } from '../../src/core/partition/owner.ts'
+import type { ControlStore } from './control-store.ts'
+import type { SimMember } from './member.ts'
+import type { World } from './world.ts'
+
+/** How long a roster must have stood still for a move to be judged by it. */
+const SETTLED_MS = 5000
+
+export class ConfigurationChecker {
+  readonly #world: World
+  readonly #store: ControlStore
+  readonly #members: () => readonly SimMember[]
+  /** By version; of a log that lost its end, from there on. */
+  readonly #views = new Map<number, View>()
+  readonly #seen = new WeakMap<SimMember, View>()
+  #view: View | undefined
+  #rosterMs = 0
+  readonly #targets = new Map<string, string>()
+  /** Boots under which the log has lost its end: two logs have had their versions. */
+  readonly #torn = new Set<string>()
+  readonly counts: Record<string, number> = { 'views compared': 0, moves: 0, targets: 0, losses: 0 }
+
+  constructor(world: World, store: ControlStore, members: () => readonly SimMember[]) {
+    this.#world = world
+    this.#store = store
+    this.#members = members
+    present = this
+  }
+
+  /** After a turn of `member`. */
+  observe(member: SimMember): void {
+    if (this.#store.lastSeq !== (this.#view?.version ?? 0)) this.#follow()
+    const { view } = member.engine
+    if (this.#seen.get(member) === view) return
+    this.#seen.set(member, view)
+    const wanted = this.#views.get(view.version)
+    if (!wanted || this.#torn.has(view.boot.id) || this.#torn.has(wanted.boot.id)) return
+    this.counts['views compared']!++
+    const [a, b] = [textOf(view), textOf(wanted)]
+    const at = a.findIndex((line, i) => line !== b[i])
+    if (at >= 0)
+      this.#world.fail(
+        `views differ: ${member.host} sees at ${view.version} ${a[at]}\n  where the log says ${b[at]}`,
+      )
+  }
+
+  observeOwner(member: SimMember, owner: Owner): void {
+    const { tailFirst, head } = owner.replica.store
+    for (const { id, ack, base } of owner.log.peers.values()) {
+      const has = Math.max(ack, base)
+      if (has === 0 || has >= head || has + 1 >= tailFirst) continue
+      this.#world.fail(
+        `the log of ${member.host} in partition ${owner.partition} begins at ${tailFirst}, and ${id} has it up to ${has}`,
+      )
+    }
+  }
+
+  #follow(): void {
+    const before = this.#view
+    const { view } = this.#store
+    this.#view = view
+    if (before && view.version < before.version) {
+      this.#torn.add(view.boot.id).add(before.boot.id)
+      for (const version of this.#views.keys()) if (version > view.version) this.#views.delete(version)
+    }
+    this.#views.set(view.version, view)
+    if (!before || before.members !== view.members) this.#rosterMs = this.#world.nowMs
+    if (before && view.version === before.version + 1) this.#changed(before, view)
+  }
+
+  #changed(before: View, view: View): void {
+    if (before.configs !== view.configs)
+      view.configs.forEach((config, p) => {
+        const old = before.configs[p]
+        if (old && old !== config) this.#config(old, config, view)
+      })
+  }
+
+  #config(old: PartitionConfig, config: PartitionConfig, view: View): void {
+    if (config.era > old.era) {
+      this.counts.losses!++
+      const living = this.#members().find(({ id, engine }) => {
+        const partition = engine.partitions[config.partition]
+        const holds = partition?.owner ?? (partition?.role === 'backup' && partition.backup)
+        return holds && partition?.config?.era === old.era && old.inSync.includes(id)
+      })
+      if (living)
+        this.#world.fail(`partition ${config.partition} is declared lost, but ${living.host} holds it`)
+    }
+    if (config.reason !== 'moved' || this.#world.nowMs - this.#rosterMs < SETTLED_MS) return
+    this.counts.moves!++
+    const living = config.inSync.filter((id) => view.members.has(id)).length
+    const wanted = Math.min(view.backups + 1, activeMembers(view).length)
+    if (living < wanted)
+      this.#world.fail(
+        `a move leaves partition ${config.partition} with ${living} living replicas of ${wanted}`,
+      )
+  }
+
+  /** Of one roster and one table before, everybody makes the same table. */
+  wanted(view: View, target: Target): void {
+    this.counts.targets!++
+    const from = `${target.roster} ${JSON.stringify(view.target?.table ?? view.configs)}`
+    const table = JSON.stringify(target.table)
+    const other = this.#targets.get(from) ?? table
+    this.#targets.set(from, table)
+    if (other !== table) this.#world.fail(`two targets for roster ${target.roster}: ${table} and ${other}`)
+  }
+}
+
+const ask = ConfigLog.prototype.ask
+
+/** The run of this thread. */
+let present: ConfigurationChecker | undefined
+
+ConfigLog.prototype.ask = function (this: ConfigLog, key, item, now): void {
+  if (item.kind === 'target') present?.wanted(this.view, item)
+  ask.call(this, key, item, now)
+}
+
+/** All that later items are judged by, one line for each part. */
+function textOf(view: View): string[] {
+  const { boot } = view
+  return [
+    `cluster ${view.clusterId} ${view.gen} ${view.partitionCount} ${view.backups} ${view.minInSync}`,
+    `configs ${view.configs.map(({ id, epoch, era }) => `${id} ${epoch} ${era}`).join()}`,
+    `members ${[...view.members.values()].map(({ id, state, address }) => `${id} ${state} ${address}`).join()}`,
+    `silent ${[...view.silent.keys()].join()}`,
+    `dead ${[...view.dead].join()}`,
+    `named ${[...view.named].sort().join()}`,
+    `maps ${view.maps.map(({ name, config }) => `${name} ${JSON.stringify(config)}`).join()}`,
+    `target ${view.target?.roster} ${JSON.stringify(view.target?.table)}`,
+    `boot ${boot.id} ${boot.evidence} ${boot.frozen} ${[...boot.roster].sort().join()} ${[...boot.reported].sort().join()}`,
+    `ignored ${JSON.stringify(view.ignored)}`,
+  ]
+}

@@ -1,0 +1,101 @@
+/** Planted bugs: the snapshot that a learner is taught from. */
+
+import { ByteWriter } from '../../../src/core/base/bytes.ts'
+import { Replica } from '../../../src/core/partition/replica.ts'
+import { EpochTable } from '../../../src/core/replication/epoch-table.ts'
+import { Transfer } from '../../../src/core/replication/transfer.ts'
+import { LogStore } from '../../../src/core/store/log-store.ts'
+import { writeSnapshotBegin } from '../../../src/core/wire/peer-message.ts'
+import { noFaults } from '../fault.ts'
+import { type Plant, patch } from './plant.ts'
+
+const moving = {
+  members: 4,
+  settings: { backups: 1, chunkBytes: 64, rebalanceDelayMs: 100 },
+  mix: { ...noFaults, leave: 1, everyMs: 2500 },
+  faultMs: 20_000,
+} as const
+
+export const snapshots: Readonly<Record<string, Plant>> = {
+  /** One record in three is left out of the chunks. */
+  chunkRecordLost: {
+    expects: /holds other entries|has \d+ entries|answer:|its log|not linearizable/,
+    options: moving,
+    apply: () => {
+      let copied = 0
+      return patch(
+        LogStore.prototype,
+        'copyLive',
+        (original) =>
+          function (this: LogStore, ...call) {
+            if (copied++ % 3 > 0) original.apply(this, call)
+          },
+      )
+    },
+  },
+  /** Chunks count as taken when they have been sent. */
+  chunkTakenWhenSent: {
+    expects: /in name only|failed|holds other entries|LOST|does not recover/,
+    options: { ...moving, mix: { ...noFaults, leave: 1, breakLink: 1, trigger: 1, everyMs: 1000 } },
+    apply: () =>
+      patch(
+        Transfer.prototype,
+        'sendChunk',
+        (original) =>
+          function (this: Transfer, ...call) {
+            original.apply(this, call)
+            for (let index = 1; index < 500; index++) this.taken(index)
+          },
+      ),
+  },
+  /** The learner begins one record above the base, which the log will not bring. */
+  baseTooHigh: {
+    expects: /holds other entries|has \d+ entries|answer:|its log|not linearizable|failed|has expired after/,
+    options: moving,
+    apply: () =>
+      patch(
+        Transfer.prototype,
+        'begin',
+        () =>
+          function (this: Transfer, w, ref) {
+            writeSnapshotBegin(w, ref, this.session, this.base + 1)
+          },
+      ),
+  },
+  /** A learner is not told which epochs wrote the log that it is taught. */
+  epochsNotTaken: {
+    expects: /does not recover|do not settle|commits another record|failed/,
+    options: moving,
+    apply: () =>
+      patch(
+        Replica.prototype,
+        'encodeState',
+        () =>
+          function (this: Replica) {
+            const w = new ByteWriter()
+            new EpochTable().encode(w)
+            this.sessions.encode(w)
+            return w.take()
+          },
+      ),
+  },
+  /** A learner forgets what clients have been answered, though it knows their sessions. */
+  completionsNotTaken: {
+    expects: /not linearizable|answer:/,
+    options: {
+      ...moving,
+      mix: { ...noFaults, leave: 1, kill: 0.4, breakLink: 1, everyMs: 700 },
+      faultMs: 60_000,
+    },
+    apply: () =>
+      patch(
+        Replica.prototype,
+        'decodeState',
+        (original) =>
+          function (this: Replica, state) {
+            original.call(this, state)
+            for (const session of this.sessions.sessions()) session.completions.clear()
+          },
+      ),
+  },
+}
