@@ -1,6 +1,7 @@
 /**
  * A nats-server and members as processes, started by the command line as users do, with default options and on hosts of
- * their own. Members carry the probe; what they log goes to a file each.
+ * their own. Members carry the probe; what they log goes to a file each. Only the history for watchers is shorter than by
+ * default: it grows until it is full, and that is to be over with the warm-up.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -13,6 +14,8 @@ import { TestNatsServer } from '../support/nats-server.ts'
 import { Ledger } from './ledger.ts'
 import { PROBE, sampleFile } from './probe.ts'
 import type { Sample } from './sample.ts'
+
+const HISTORY_BYTES = 8 * 1024 * 1024
 
 export interface ClusterOptions {
   /** For logs and samples. */
@@ -87,12 +90,13 @@ export class Cluster {
     const probe = fileURLToPath(new URL('probe.js', import.meta.url))
     const where = ['--nats', this.nats, '--cluster', this.name, '--listen', '127.0.0.1:0']
     const own = ['--name', name, '--host', name, '--expect-members', String(founders), '--modules', probe]
+    const bounded = ['--history-bytes', String(HISTORY_BYTES)]
     const env: NodeJS.ProcessEnv = { ...process.env, [PROBE.folder]: folder }
     env[PROBE.everyMs] = String(sampleEveryMs)
     env[PROBE.collectEvery] = String(collectEvery)
     if (plant !== undefined) env[PROBE.plant] = plant
     const log = openSync(join(folder, `${name}.log`), 'a')
-    const parent = spawn(process.execPath, [this.#main, 'start', '--json', ...where, ...own], {
+    const parent = spawn(process.execPath, [this.#main, 'start', '--json', ...where, ...own, ...bounded], {
       env,
       // The channel lets the member leave when this process ends, however that comes.
       stdio: ['ignore', 'pipe', log, 'ipc'],
