@@ -62,6 +62,7 @@ export class Campaign {
   readonly #mutator: Mutator
   readonly #input: Input
   readonly #decoder: Decoder
+  readonly #encodeOnceIn: number
   readonly #codes: ReadonlySet<ErrorCode>
   readonly #seed: number
   readonly #bounds: Bounds
@@ -75,6 +76,7 @@ export class Campaign {
 
   constructor(decoder: Decoder, seed: number, bounds = DEFAULT_BOUNDS) {
     this.#decoder = decoder
+    this.#encodeOnceIn = decoder.encodeOnceIn ?? 1
     this.batchInputs = decoder.reset === undefined ? BATCH : STATE_BATCH
     this.#codes = new Set(decoder.codes ?? ['MALFORMED'])
     this.#seed = seed
@@ -183,7 +185,7 @@ export class Campaign {
     try {
       const value = this.#decoder.decode(buffer, start, end)
       this.report.accepted++
-      if (this.#decoder.encode !== undefined) this.#roundTrip(value)
+      if (this.#decoder.encode !== undefined && this.#index % this.#encodeOnceIn === 0) this.#roundTrip(value)
     } catch (error) {
       if (!(error instanceof GridError && (error === REFUSED || this.#codes.has(error.code))))
         this.#found(describe(error))

@@ -29,6 +29,8 @@ export interface Decoder {
   decode(bytes: Buffer, start: number, end: number): unknown
   /** Writes what `decode` has returned; left out where there is nothing to write. */
   readonly encode?: (decoded: never, w: ByteWriter) => void
+  /** Only one in so many inputs is encoded again, where that takes most of the time. */
+  readonly encodeOnceIn?: number
   /** The value is filled in anew by the next `decode`, so that two of them cannot be compared. */
   readonly reuses?: boolean
   /** Has state: inputs act on it in turn, and `reset` is called before each batch. */

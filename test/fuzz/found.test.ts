@@ -15,6 +15,16 @@ const zeros = (count: number): string => '00'.repeat(count)
 
 const FOUND: readonly Found[] = [
   {
+    decoder: 'key',
+    what: 'a date in the form of any extension: a second spelling, and so a second entry, of one key',
+    input: hex('c704fffffffdfb'),
+  },
+  {
+    decoder: 'key',
+    what: 'the same for a date with milliseconds',
+    input: hex('c708ff1d5353006553f100'),
+  },
+  {
     decoder: 'hello',
     what: 'a cluster name of wrong UTF-8, which grew when it was read: two different names could be the same',
     input: hex(`41475244010000 00${'b2'.repeat(16)} 03 78dd78`.replaceAll(' ', '')),
@@ -52,6 +62,30 @@ const FOUND: readonly Found[] = [
     decoder: 'query',
     what: 'a limit of 2.5 rows with an order failed an assertion, and so ended the member',
     input: hex('82a76f726465724279a474656d70a56c696d6974cb4004000000000000'),
+  },
+  {
+    decoder: 'result',
+    what: 'a count shorter than six bytes was read on into the next message',
+    input: hex('030700000000'),
+  },
+  {
+    decoder: 'result',
+    what: 'an answer without yes or no was read from the next message',
+    input: hex('02'),
+  },
+  {
+    decoder: 'watch-token',
+    what: 'an era above 65,535, which a subscription would have sent as another one',
+    input: hex(
+      '01a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1030008000102658002c901808002ad028080800291038080808002f50000ffffffff020000685220a4',
+    ),
+  },
+  {
+    decoder: 'events',
+    what: 'an event of a kind that there is not was taken for the end of the snapshot',
+    input: hex(
+      `09000000 0200 0100 ${'2a0000000000'} 01000000 63 00 280000000000 0000 00000000`.replaceAll(' ', ''),
+    ),
   },
 ]
 

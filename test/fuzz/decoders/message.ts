@@ -178,6 +178,8 @@ export const messageDecoders: readonly Decoder[] = [
       const header = readEventsHeader(r)
       const events: WatchEvent[] = []
       for (let left = header.count; left > 0; left--) events.push(readEvent(r))
+      if (events.some(({ kind }) => kind < 1 || kind > 7))
+        throw new Broken('events: a kind that there is not')
       return { header, events }
     },
     encode({ events }, w) {

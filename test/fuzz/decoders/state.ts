@@ -1,6 +1,8 @@
 /** What replicas send each other of a partition: records of the log, tables of epochs and sessions, whole states. */
 
 import { ByteReader, ByteWriter } from '../../../src/core/base/bytes.ts'
+import type { Context } from '../../../src/core/partition/context.ts'
+import { Replica } from '../../../src/core/partition/replica.ts'
 import { SessionTable } from '../../../src/core/partition/session-table.ts'
 import { EpochTable } from '../../../src/core/replication/epoch-table.ts'
 import { BlockPool } from '../../../src/core/store/block-pool.ts'
@@ -67,6 +69,7 @@ function rewrite(record: RecordView, w: ByteWriter): void {
 
 const pool = new BlockPool({ maxBytes: 8 * 1024 * 1024 })
 const store = new LogStore({ pool, history: new History({ maxBytes: 0 }), seed: 3 })
+const replica = new Replica(0, { pool, history: new History({ maxBytes: 0 }) } as Context)
 const spare = new ByteWriter(4096)
 
 function sessionTable(): Uint8Array {
@@ -113,11 +116,11 @@ export const stateDecoders: readonly Decoder[] = [
       recordsFrom(1, RECORDS.slice(3)),
     ],
     decode(bytes, start, end) {
-      store.reset()
-      store.appendBytes(bytes, start, end)
-      store.applyTo(store.head)
-      store.audit()
-      return store
+      replica.reset()
+      replica.store.appendBytes(bytes, start, end)
+      replica.store.applyTo(replica.store.head, replica.applied)
+      replica.store.audit()
+      return replica.store
     },
     encode: (log, w) => void log.copyTail(1, Number.POSITIVE_INFINITY, w, log.head),
     reuses: true,

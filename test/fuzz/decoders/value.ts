@@ -1,11 +1,15 @@
 /** MessagePack values and keys: the gate (`checkValue`, `checkKey`) and what msgpackr makes of what has passed it. */
 
+import { isDeepStrictEqual } from 'node:util'
 import type { ByteWriter } from '../../../src/core/base/bytes.ts'
+import { GridError } from '../../../src/core/base/errors.ts'
 import { defaultLimits } from '../../../src/core/base/limits.ts'
 import { decodeKey, encodeKey } from '../../../src/core/wire/key.ts'
 import { checkKey } from '../../../src/core/wire/key-check.ts'
 import { decodeValue, encodeValue } from '../../../src/core/wire/value.ts'
+import { checkValue } from '../../../src/core/wire/value-check.ts'
 import { Broken, type Decoder, decoder } from '../decoder.ts'
+import { oracleValue } from './oracle.ts'
 import { KEYS, keyBytes, VALUES, valueBytes } from './seed.ts'
 
 /** A value of nothing but plain parts: no object that could reach a prototype, no kind that is not stored. */
@@ -45,6 +49,22 @@ function hostileSeeds(): Uint8Array[] {
   )
 }
 
+/** Whether the gate for what is stored without being read lets the value through. */
+function isAccepted(bytes: Buffer, start: number, end: number): boolean {
+  try {
+    checkValue(bytes, start, end, defaultLimits)
+    return true
+  } catch (error) {
+    if (error instanceof GridError && error.code === 'MALFORMED') return false
+    throw error
+  }
+}
+
+/** The other reader drops a byte order mark at the beginning of a long text. */
+function hasByteOrderMark(bytes: Buffer, start: number, end: number): boolean {
+  return bytes.subarray(start, end).includes('\ufeff')
+}
+
 /** Forms that our encoder never writes and the gate lets through: lengths and integers that could be shorter. */
 const LOOSE = [
   'cd0005',
@@ -66,8 +86,22 @@ export const valueDecoders: readonly Decoder[] = [
     ],
     valueAt: () => 0,
     decode(bytes, start, end) {
-      const value = decodeValue(bytes, start, end, defaultLimits)
+      const accepted = isAccepted(bytes, start, end)
+      let value: unknown
+      try {
+        value = decodeValue(bytes, start, end, defaultLimits)
+      } catch (error) {
+        if (accepted) throw new Broken(`value: the check accepts what the reader refuses: ${String(error)}`)
+        throw error
+      }
+      if (!accepted) throw new Broken('value: the reader accepts what the check refuses')
       checkPlain(value)
+      // A share of them, by what the input says, against a reader that is not ours.
+      if (((bytes[end - 1]! ^ (end - start)) & 7) === 0 && !hasByteOrderMark(bytes, start, end)) {
+        const other = oracleValue(bytes.subarray(start, end))
+        if (!isDeepStrictEqual(value, other))
+          throw new Broken('value: another reader makes another value of it')
+      }
       return { value }
     },
     encode: ({ value }, w: ByteWriter) => encodeValue(w, value, defaultLimits),
