@@ -15,8 +15,10 @@ export interface CampaignFigures {
   /** Virtual seconds in one second, on all threads together. */
   readonly ratio: number
   readonly calls: number
-  /** Calls whose answers, or lack of one, the histories' checkers have judged. */
+  /** Answers held against the committed log. */
   readonly callsChecked: number
+  /** Calls, answered or not, whose order within the history of a key has been found. */
+  readonly callsOrdered: number
   /** Of the traces of all runs in the order of their seeds. */
   readonly hash: string
   readonly kinds: Readonly<Record<string, number>>
@@ -68,7 +70,8 @@ export class Report {
       cpuSeconds: rounded(cpuSeconds, 1),
       ratio: rounded(this.#virtualMs / 1000 / seconds, 1),
       calls: this.#counts.calls ?? 0,
-      callsChecked: this.#counts.judged ?? 0,
+      callsChecked: (this.#counts.answered ?? 0) - (this.#counts['call not checked'] ?? 0),
+      callsOrdered: this.#counts.judged ?? 0,
       hash: this.#hash.toString(16).padStart(8, '0'),
       kinds: this.#kinds,
       counts: this.#counts,
@@ -78,7 +81,7 @@ export class Report {
   /** While it goes on: one line. */
   get progress(): string {
     const { runs, failures, virtualHours, seconds, ratio, callsChecked } = this.figures
-    return `${Math.round(seconds / 60)} min: ${number(runs)} runs, ${failures} failed, ${virtualHours} virtual hours, ${ratio} × real time, ${number(callsChecked)} calls checked`
+    return `${Math.round(seconds / 60)} min: ${number(runs)} runs, ${failures} failed, ${virtualHours} virtual hours, ${ratio} × real time, ${number(callsChecked)} answers checked`
   }
 
   /** At the end: what came of it, then all counts. */
@@ -90,7 +93,7 @@ export class Report {
       .join(', ')
     return [
       `${number(runs)} runs (${each}), ${failures} failed, ${virtualHours} virtual hours in ${seconds} s (${ratio} × real time; ${cpuSeconds} s of processors)`,
-      `${number(callsChecked)} of ${number(figures.calls)} calls checked, ${number(this.#events)} events, hash of all traces ${figures.hash}`,
+      `${number(figures.calls)} calls, ${number(callsChecked)} answers checked, ${number(figures.callsOrdered)} calls put in order, ${number(this.#events)} events, hash of all traces ${figures.hash}`,
       JSON.stringify(figures.counts),
     ].join('\n')
   }
