@@ -41,6 +41,9 @@ export class ControlStore {
   changedMs = Number.NEGATIVE_INFINITY
   cutSeq = -1
   isDown = false
+  /** Checkpoints that members have written. */
+  saved: { readonly seq: number; readonly bytes: Uint8Array }[] = []
+  checkpointsRead = 0
   /** Probability that a request is late, and by how much at most. */
   lateProbability = 0
   lateMs = 2500
@@ -113,15 +116,25 @@ export class ControlStore {
       this.#ids.delete(this.entries.pop()!.id)
     this.#views.length = Math.min(this.#views.length, this.entries.length + 1)
     world.log(`store restarts, ${before - this.entries.length} entries lost`)
+    // A checkpoint is tied to the entry that it covers.
+    this.saved = this.saved.filter(({ seq }) => seq <= this.lastSeq)
     this.incarnation++
     this.changedMs = world.nowMs
     this.cutSeq = before > this.entries.length ? this.lastSeq : -1
     for (const handle of this.handles) handle.disconnect('the store has restarted')
   }
 
+  /** A member has written a checkpoint of what it has read. */
+  save(bytes: Uint8Array, seq: number): void {
+    if (this.keptSeq > 0 && seq <= this.lastSeq) this.saved.push({ seq, bytes })
+  }
+
   checkpoint(): { readonly seq: number; readonly bytes: Uint8Array } | undefined {
     // One that covers the founding would be news to those who have yet to read of it.
     if (this.keptSeq === 0 || !this.world.chance(0.3)) return undefined
+    const saved = this.saved.at(-1)
+    this.checkpointsRead++
+    if (saved && this.world.chance(0.6)) return saved
     const upTo = 1 + this.world.int(this.entries.length)
     const view = this.#viewAt(upTo)
     if (view.clusterId === '') return undefined
@@ -291,6 +304,15 @@ export class ControlHandle {
       if (this.#store.incarnation !== incarnation) return
       this.#store.append(bytes, id, expectedSeq, by)
       this.readSoon()
+    })
+  }
+
+  checkpoint(bytes: Uint8Array, seq: number): void {
+    const { world } = this.#store
+    if (!this.#connected || this.#used !== this.#connection) return
+    const connection = this.#connection
+    world.after(this.#store.delay(), () => {
+      if (this.#reachable && connection === this.#connection) this.#store.save(bytes, seq)
     })
   }
 

@@ -231,7 +231,7 @@ export class SimMember extends Process {
   #effects(): Effects {
     return {
       append: (bytes, id, expectedSeq) => this.#control.append(bytes.slice(), id, expectedSeq),
-      checkpoint: () => {},
+      checkpoint: (bytes, seq) => this.#control.checkpoint(bytes.slice(), seq),
       announce: (bytes) => this.#control?.announce(bytes.slice()),
       dial: (id, address) => this.#dial(id, address),
       hangUp: (id) => this.#hangUp(id),

@@ -12,6 +12,7 @@ import { AnswerChecker } from './answer-checker.ts'
 import { Checker } from './checker.ts'
 import { type ClientStats, SimClient } from './client.ts'
 import { CommittedState } from './committed-state.ts'
+import { moved } from './compaction-probe.ts'
 import { ConfigurationChecker } from './configuration-checker.ts'
 import { ControlStore, hashSecret } from './control-store.ts'
 import { drawMix, type FaultMix, Faults } from './fault.ts'
@@ -86,6 +87,7 @@ export class Simulation {
   readonly configuration: ConfigurationChecker
   readonly state = new CommittedState(this.ledger)
   #looks = 0
+  readonly #movedBefore = moved()
   #memoryBytesMax = 0
   answers!: AnswerChecker
   readonly mix: FaultMix
@@ -391,6 +393,12 @@ export class Simulation {
     const watches = [...this.clients[0]!.watches.values()]
     return {
       ...this.stats,
+      [`runs ${this.#tightness}`]: 1,
+      'runs that compacted': moved() > this.#movedBefore ? 1 : 0,
+      'records compacted': moved() - this.#movedBefore,
+      'checkpoints written': this.store.saved.length,
+      'checkpoints read': this.store.checkpointsRead,
+      'frames held': this.members.reduce((sum, { framesHeld }) => sum + framesHeld, 0),
       incarnations: this.incarnations,
       configs: this.store.lastSeq,
       frames: this.network.stats.frames,

@@ -37,7 +37,7 @@ const ITEMS_MAX = 1000
 const HEARD_LATELY_MS = 5 * ANNOUNCE_MS
 /** Members that are remembered by their announcements. */
 const ANNOUNCED_MAX = 2000
-/** Entries after which somebody writes a checkpoint. */
+/** Entries after which somebody writes a checkpoint, unless told otherwise. */
 const CHECKPOINT_ENTRIES = 1000
 
 /** Somebody who has announced itself. */
@@ -399,7 +399,7 @@ export class ConfigLog {
 
   #checkpoint(): void {
     const { view, info } = this
-    if (view.version - this.#checkpointSeq < CHECKPOINT_ENTRIES) return
+    if (view.version - this.#checkpointSeq < (this.#settings.checkpointEntries ?? CHECKPOINT_ENTRIES)) return
     this.#checkpointSeq = view.version
     for (const id of view.members.keys()) if (id < info.id) return
     this.#effects.checkpoint(encodeView(view), view.version)

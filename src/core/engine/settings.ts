@@ -38,6 +38,8 @@ export interface Settings {
   readonly transfersMax: number
   /** Bytes of a state transfer that are sent at a time. Default 64 KiB. */
   readonly chunkBytes?: number | undefined
+  /** Entries of the configuration log after which somebody writes a checkpoint. Default 1,000. */
+  readonly checkpointEntries?: number | undefined
   readonly memoryBytesMax: number
   readonly historyBytes: number
   readonly limits: Limits
