@@ -273,9 +273,12 @@ export class Engine {
         for (const config of unpackConfigs(r.view(r.remaining)))
           this.partitions[config.partition]?.adopt(config, now)
         return
-      case MessageType.configRequest:
-        this.#sendConfig(from, r.u16())
+      case MessageType.configRequest: {
+        const partition = r.u16()
+        this.#sendConfig(from, partition)
+        this.partitions[partition]?.owner?.untold(from)
         return
+      }
       case MessageType.snapshotBegin: {
         const begin = readSnapshotBegin(r)
         this.#at(begin)?.onSnapshotBegin(from, begin)

@@ -122,6 +122,8 @@ export class Owner implements Ownership {
       // In the set without having been added here: the log was healed. It is sent everything that it lacks.
       this.log.join(new Peer(id, this.#newSession(), store.head + 1, now.monoMs, false))
     }
+    // Who heard of this before its owner did has refused what was under way.
+    for (const peer of this.log.peers.values()) this.#rewind(peer)
     this.confirmations.restart()
     this.advance()
     this.context.flushLater(this.partition)
@@ -329,31 +331,33 @@ export class Owner implements Ownership {
   /** What was sent and not acknowledged for a while is sent again: the link may have broken under it. */
   #resend(now: Now): void {
     for (const peer of this.log.peers.values()) {
-      if (peer.transfer || peer.ack >= this.head) {
+      if (peer.transfer || peer.ack >= this.head) peer.progressMonoMs = now.monoMs
+      else if (now.monoMs - peer.progressMonoMs > RESEND_MS) {
         peer.progressMonoMs = now.monoMs
-      } else if (now.monoMs - peer.progressMonoMs > RESEND_MS) {
         this.#rewind(peer)
-        peer.progressMonoMs = now.monoMs
-        this.context.flushLater(this.partition)
       }
     }
   }
 
-  #rewind(peer: Peer): void {
-    peer.next = Math.max(peer.ack, peer.base, this.replica.store.tailFirst - 1) + 1
+  #rewind(peer: Peer | undefined): void {
+    if (peer === undefined || peer.transfer) return
+    peer.next = Math.max(peer.ack || peer.first - 1, peer.base, this.replica.store.tailFirst - 1) + 1
+    this.context.flushLater(this.partition)
   }
 
-  /** A link to a replica is new: what was under way on the old one may be lost. */
+  /** A link to a replica is new: what was under way on the old one may be lost, and a transfer begins anew. */
   linked(id: MemberId): void {
     const peer = this.log.peers.get(id)
-    if (!peer) return
-    if (peer.transfer) {
-      // Chunks may be lost; the transfer begins anew.
-      if (this.log.adding !== id) this.log.drop(id)
-      return
-    }
+    if (peer?.transfer && this.log.adding !== id) this.log.drop(id)
     this.#rewind(peer)
-    this.context.flushLater(this.partition)
+  }
+
+  /** A replica has yet to hear of this configuration: it is sent again, once, what it has let fall under it. */
+  untold(id: MemberId): void {
+    const peer = this.log.peers.get(id)
+    if (!peer || peer.untoldEpoch === this.reference.epoch) return
+    peer.untoldEpoch = this.reference.epoch
+    this.#rewind(peer)
   }
 
   /** A replica that answers under its present session; anything else counts for nothing. */

@@ -40,6 +40,10 @@ export class Peer {
   learner: boolean
   /** Where a learner's transfer began: what it takes for committed. */
   base = 0
+  /** The epoch under which it was sent all again, because it had let fall what came before it knew of that epoch. */
+  untoldEpoch = 0
+  /** The first record that it was to be sent: until it has acknowledged one, whether it agrees is asked there. */
+  readonly first: number
   /** Where its transfer ended: from here on its state is a prefix of the log. */
   settled = Number.POSITIVE_INFINITY
 
@@ -47,6 +51,7 @@ export class Peer {
     this.id = id
     this.session = session
     this.next = next
+    this.first = next
     this.heardMonoMs = monoMs
     this.progressMonoMs = monoMs
     this.learner = learner

@@ -198,6 +198,38 @@ describe('the gate', () => {
     expect(b.partition.replica!.store.head).toBe(1)
   })
 
+  test('what was dropped because either side was behind comes again at once', () => {
+    const second = configOf({ n: 2, owner: A, inSync: [A, B], ownership: pair.id })
+    for (const behind of [A, B]) {
+      const [a, b] = replicas() as [Bench, Bench]
+      const client = new TestClient()
+      if (behind === B) a.adopt(second)
+      else b.adopt(second)
+      client.put(a, 'k', 1)
+      exchange(a, b)
+      expect(client.answers()).toEqual(['reply 1: nothing'])
+      expect(b.partition.reference.epoch).toBe(second.epoch)
+    }
+  })
+
+  test('a new owner whose backup has not heard of it asks again where they agree, and sends no more than that', () => {
+    const benches = replicas(trio) as [Bench, Bench, Bench]
+    const [a, b, c] = benches
+    const client = new TestClient()
+    for (let i = 0; i < 20; i++) client.put(a, `k${i}`, i)
+    exchange(...benches)
+    b.adopt(configOf({ n: 2, owner: B, inSync: [B, C] }))
+    const { head } = b.owner
+    b.deliver(c)
+    c.deliver(b)
+    expect(b.deliver(c)).toEqual([
+      'config 2: b of bc',
+      `replicate ${head}..${head} after ${head - 1}@1, commit 0`,
+    ])
+    exchange(b, c)
+    expect(b.owner.commit).toBe(head)
+  })
+
   test('two configurations of one epoch stop the partition, loudly', () => {
     const [a] = replicas() as [Bench]
     const client = new TestClient()

@@ -7,7 +7,7 @@ import { ByteReader, ByteWriter, getU24 } from '../../../src/core/base/bytes.ts'
 import { defaultLimits, type Limits } from '../../../src/core/base/limits.ts'
 import { seededRandom } from '../../../src/core/base/random.ts'
 import { epochOf, type MapConfig, type PartitionConfig } from '../../../src/core/membership/config.ts'
-import { unpackConfigs } from '../../../src/core/membership/pack.ts'
+import { packConfigs, unpackConfigs } from '../../../src/core/membership/pack.ts'
 import type { Context, Now, Outlet } from '../../../src/core/partition/context.ts'
 import { Partition } from '../../../src/core/partition/partition.ts'
 import { BlockPool } from '../../../src/core/store/block-pool.ts'
@@ -37,6 +37,7 @@ import {
   readBeacon,
   readSnapshotBegin,
   readSnapshotChunk,
+  writeConfig,
 } from '../../../src/core/wire/peer-message.ts'
 import type { ProcessorFunction } from '../../../src/core/wire/processor.ts'
 import { decodeTrusted, encodeValue } from '../../../src/core/wire/value.ts'
@@ -316,6 +317,10 @@ export class Bench {
         break
       case MessageType.config:
         for (const config of unpackConfigs(r.view(r.remaining))) this.adopt(config)
+        break
+      case MessageType.configRequest:
+        writeConfig(this.peers.get(from)!.out, packConfigs([partition.config!]))
+        partition.owner?.untold(from)
         break
       default:
         throw new Error(`the bench does not know ${message.name}`)
