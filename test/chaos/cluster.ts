@@ -13,6 +13,7 @@ import { decodeView } from '../../src/core/membership/checkpoint.ts'
 import type { PartitionConfig } from '../../src/core/membership/config.ts'
 import { emptyView, foldEntries, type View } from '../../src/core/membership/view.ts'
 import { hashSecret } from '../../src/member/secret.ts'
+import { SmallDisk } from './disk.ts'
 import type { Host, Hosts } from './host.ts'
 import { ChaosNats, ChaosNatsServer } from './nats.ts'
 import { ChaosProcess } from './process.ts'
@@ -20,13 +21,14 @@ import { Progress } from './progress.ts'
 import type { Variant } from './variant.ts'
 import { guard, release } from './watchdog.ts'
 
-const ROOT = rootFolder()
+export const ROOT = rootFolder()
 const MAIN = join(ROOT, 'dist', 'cli', 'main.js')
 const PROCESSORS = join(ROOT, 'test', 'chaos', 'processors.mjs')
 export const PARTITIONS = 31
 /** How long a healed cluster may take until every partition has all its replicas again. */
 const SETTLED_WITHIN_MS = 60_000
 const READY_WITHIN_MS = 60_000
+const STARTS_MAX = 5
 
 export interface ChaosMember {
   readonly name: string
@@ -52,6 +54,8 @@ export class ChaosCluster {
   readonly hosts: Hosts
   /** Where logs and stores are. */
   readonly folder: string
+  /** The small one, where the variant has one. */
+  readonly disk: SmallDisk | undefined
   /** Members that run, or that are stopped and will run again. */
   readonly members = new Map<string, ChaosMember>()
   readonly paused = new Set<string>()
@@ -73,11 +77,19 @@ export class ChaosCluster {
   #isEmpty = true
   #names = 0
 
-  private constructor(name: string, variant: Variant, hosts: Hosts, nats: ChaosNats, folder: string) {
+  private constructor(
+    name: string,
+    variant: Variant,
+    hosts: Hosts,
+    nats: ChaosNats,
+    folder: string,
+    disk: SmallDisk | undefined,
+  ) {
     this.name = name
     this.variant = variant
     this.nats = nats
     this.folder = folder
+    this.disk = disk
     this.hosts = hosts
   }
 
@@ -85,9 +97,11 @@ export class ChaosCluster {
     mkdirSync(folder, { recursive: true })
     const hosts = await variant.hosts()
     const servers: ChaosNatsServer[] = []
+    const { diskBytes } = variant
+    const disk = diskBytes === undefined ? undefined : SmallDisk.mount(join(folder, 'n1'), diskBytes)
     for (let i = 1; i <= variant.servers; i++)
       servers.push(await ChaosNatsServer.on(await hosts.add(`n${i}`), `n${i}`, folder))
-    const cluster = new ChaosCluster(name, variant, hosts, new ChaosNats(servers), folder)
+    const cluster = new ChaosCluster(name, variant, hosts, new ChaosNats(servers), folder, disk)
     try {
       await cluster.nats.start()
       await cluster.nats.ready(READY_WITHIN_MS)
@@ -103,8 +117,21 @@ export class ChaosCluster {
 
   // ---- what can be done to it
 
-  /** Starts a member; resolves when it takes part. */
+  /**
+   * Starts a member; resolves when it takes part. One that finds no NATS ends, and is started again, as whoever runs members
+   * does.
+   */
   async add(): Promise<ChaosMember> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#add()
+      } catch (error) {
+        if (attempt === STARTS_MAX) throw error
+      }
+    }
+  }
+
+  async #add(): Promise<ChaosMember> {
     const name = `m${++this.#names}`
     const host = await this.hosts.add(name)
     const options = {
@@ -124,7 +151,12 @@ export class ChaosCluster {
     }
     const flags = Object.entries(options).flatMap(([option, value]) => [`--${option}`, String(value)])
     const command = [process.execPath, MAIN, 'start', '--json', ...flags]
-    const parent = await ChaosProcess.start(host, command, join(this.folder, `${name}.log`), 'stdout')
+    const parent = await ChaosProcess.start(
+      host,
+      command,
+      join(this.disk?.folder ?? this.folder, `${name}.log`),
+      'stdout',
+    )
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`${name} is not ready in time`)), READY_WITHIN_MS)
@@ -292,6 +324,7 @@ export class ChaosCluster {
     await this.nats.kill()
     await this.#control?.close()
     await this.hosts.close()
+    await this.disk?.remove(keep)
     if (!keep) await rm(this.folder, { recursive: true, force: true })
   }
 }

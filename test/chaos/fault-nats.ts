@@ -10,12 +10,17 @@ import type { Variant } from './variant.ts'
 const isAlone = (variant: Variant): boolean => variant.servers === 1
 const isThree = (variant: Variant): boolean => variant.servers === 3
 
+/** Lets a drawn part of the load go on, but not for long where that is slow. */
+async function some(cluster: ChaosCluster, random: Random, max: number): Promise<void> {
+  await Promise.race([cluster.acks(between(random, 1, max)), last(3000)])
+}
+
 /** Ends the service and does nothing else for a while; `before` is done to the store while it is down. */
 function restart(before?: (cluster: ChaosCluster) => Promise<void>): Fault['inject'] {
   return async (cluster, random) => {
     cluster.hit()
     await cluster.nats.kill()
-    await cluster.acks(between(random, 10, 1500))
+    await some(cluster, random, 1500)
     return async () => {
       await before?.(cluster)
       await cluster.nats.start()
@@ -38,7 +43,7 @@ async function rollBack(cluster: ChaosCluster, random: Random): Promise<() => Pr
   await cluster.add()
   if (change === 'leave') await cluster.leave(victim)
   if (random.next() < 0.5) await cluster.settled()
-  else await cluster.acks(between(random, 1, 300))
+  else await some(cluster, random, 300)
   cluster.hit()
   await cluster.nats.kill()
   await Promise.all(servers.map((server, i) => server.rollBack(images[i]!)))
@@ -50,7 +55,7 @@ function deathWhileAway(whole: boolean): Fault['inject'] {
   return async (cluster, random) => {
     await cluster.settled()
     await cluster.nats.kill()
-    await cluster.acks(between(random, 1, 300))
+    await some(cluster, random, 300)
     const victim = randomMember(cluster, random)
     if (whole) cluster.killHost(victim)
     else cluster.kill(victim)
@@ -84,7 +89,7 @@ function loseServer(isLeader: boolean): Fault['inject'] {
     const victim = isLeader && leader !== undefined ? leader : pick(random, others)
     cluster.hit()
     await victim.kill()
-    await cluster.acks(between(random, 10, 1500))
+    await some(cluster, random, 1500)
     return () => victim.start()
   }
 }

@@ -28,8 +28,8 @@ export interface Value {
 export const HALF = 2 ** 39
 const VALUES = 2 ** 40
 const REGISTERS_PER_PARTITION = 2
-const THINK_MIN_MS = 20
-const THINK_MAX_MS = 60
+const THINK_MIN_MS = 40
+const THINK_MAX_MS = 120
 /** Of one client always, and of the other where calls may fail. */
 const LONG_MS = 20_000
 const SHORT_MS = 1000
