@@ -2,9 +2,11 @@
 
 import type { Random } from '../../src/core/base/random.ts'
 import type { ChaosCluster } from './cluster.ts'
+import { diskFaults } from './fault-disk.ts'
 import { linkFaults } from './fault-link.ts'
 import { natsFaults } from './fault-nats.ts'
 import { networkFaults } from './fault-network.ts'
+import { overloadFaults } from './fault-overload.ts'
 import { processFaults } from './fault-process.ts'
 import type { Variant } from './variant.ts'
 
@@ -24,4 +26,11 @@ export interface Fault {
   readonly weight?: number
 }
 
-export const faults: readonly Fault[] = [...processFaults, ...natsFaults, ...networkFaults, ...linkFaults]
+export const faults: readonly Fault[] = [
+  ...processFaults,
+  ...natsFaults,
+  ...networkFaults,
+  ...linkFaults,
+  ...diskFaults,
+  ...overloadFaults,
+]

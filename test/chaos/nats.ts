@@ -162,6 +162,20 @@ export class ChaosNats {
     }
   }
 
+  /** Resolves when the log of that cluster can be written. */
+  async canWrite(cluster: string, withinMs: number): Promise<void> {
+    const stream = `ACTORGRID_${cluster}`
+    const connection = await connect({ servers: this.urls, reconnect: false, timeout: withinMs })
+    try {
+      const manager = await jetstreamManager(connection, { timeout: withinMs })
+      const [subject] = (await manager.streams.info(stream)).config.subjects
+      // An entry of no bytes holds no item.
+      await manager.jetstream().publish(subject!, '', { timeout: withinMs, expect: { streamName: stream } })
+    } finally {
+      await connection.close()
+    }
+  }
+
   /** Resolves when JetStream answers: three servers need a moment to elect who leads them. */
   async ready(withinMs: number): Promise<void> {
     const untilMs = performance.now() + withinMs

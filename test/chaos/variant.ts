@@ -13,6 +13,8 @@ export interface Variant {
   readonly hosts: () => Promise<Hosts>
   /** What faults can do to its links. Left out: nothing. */
   readonly network?: 'namespaces' | 'proxies'
+  /** Size of the disk that stores of nats-servers and logs of members are on. Left out: whatever the machine has. */
+  readonly diskBytes?: number
   /** Options of members that are not at their defaults, by their flags. */
   readonly options: Readonly<Record<string, string | number>>
   /** Why there can be none here, or undefined. */
@@ -24,6 +26,7 @@ export interface Variant {
  * shorter, so that the next fault may come sooner.
  */
 const SHORT = { 'rebalance-delay-ms': 100, 'silent-remove-ms': 6000 }
+const MIB = 1024 * 1024
 /** Chances of proxies; what is drawn for them hangs on the seed of the run. */
 const PROXY_SEED = 1
 
@@ -45,5 +48,13 @@ export const variants: readonly Variant[] = [
   {
     ...{ name: 'proxied', members: 3, backups: 1, servers: 1, options: SHORT, network: 'proxies' },
     hosts: () => Promise.resolve(new ProxiedHosts(PROXY_SEED)),
+  },
+  {
+    ...{ name: 'small-disk', members: 3, backups: 1, servers: 1, hosts: loopback, options: SHORT },
+    ...{ diskBytes: 48 * MIB, unavailable: namespacesUnavailable },
+  },
+  {
+    ...{ name: 'small-memory', members: 3, backups: 1, servers: 1, hosts: loopback },
+    options: { ...SHORT, 'max-memory-bytes': 24 * MIB, 'history-bytes': MIB },
   },
 ]
