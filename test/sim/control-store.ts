@@ -83,7 +83,7 @@ export class ControlStore {
 
   /**
    * Some are shown the past for a while, as by a server that has yet to hear of the new leader. Not where the log has lost
-   * its end, and by what they had seen of it (`seenSeq`) they cannot know: that is more than the protocol promises.
+   * its end, and by what they had seen of it before (`seenSeq`) they cannot know: that is more than the protocol promises.
    */
   evidence(seenSeq: number): string {
     const { world, changedMs, incarnation, cutSeq } = this
@@ -121,7 +121,10 @@ export class ControlStore {
     this.incarnation++
     this.changedMs = world.nowMs
     this.cutSeq = before > this.entries.length ? this.lastSeq : -1
-    for (const handle of this.handles) handle.disconnect('the store has restarted')
+    for (const handle of this.handles) {
+      handle.seenBeforeSeq = handle.seenSeq
+      handle.disconnect('the store has restarted')
+    }
   }
 
   /** A member has written a checkpoint of what it has read. */
@@ -159,7 +162,9 @@ export class ControlHandle {
   #missedMs = 0
   /** Whether the process has read to the end on this connection, and how far it has seen the log. */
   #ready = false
-  #seenSeq = 0
+  seenSeq = 0
+  /** The same when the store restarted last: what came since says nothing about what was lost. */
+  seenBeforeSeq = 0
 
   constructor(store: ControlStore, process: Process, face: ControlFace) {
     this.#store = store
@@ -214,7 +219,7 @@ export class ControlHandle {
       const connection = ++this.#connection
       const checkpoint = this.#store.checkpoint()
       this.#seq = checkpoint?.seq ?? 0
-      const evidence = this.#store.evidence(this.#seenSeq)
+      const evidence = this.#store.evidence(this.seenBeforeSeq)
       this.#evidence = evidence
       this.#process.exec(() => {
         if (connection !== this.#connection) return
@@ -231,7 +236,7 @@ export class ControlHandle {
     const connection = this.#connection
     this.#store.world.after(this.#store.delay(), () => {
       if (connection !== this.#connection || !this.#connected || !this.#reachable) return
-      if (this.#store.evidence(this.#seenSeq) === this.#evidence) return
+      if (this.#store.evidence(this.seenBeforeSeq) === this.#evidence) return
       this.#connected = false
       this.#connection++
       this.#reading = false
@@ -272,7 +277,7 @@ export class ControlHandle {
           if (connection !== this.#connection) return
           this.#face.entries(found, caughtUp)
           this.#ready ||= caughtUp
-          if (this.#ready) this.#seenSeq = seq
+          if (this.#ready) this.seenSeq = seq
         })
         this.#reading = false
         if (!caughtUp || this.#again) this.#read()
