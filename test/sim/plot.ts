@@ -89,6 +89,7 @@ export class Plots {
     if (required.length > 1 && owner.head > owner.commit && this.#begins('splitTail'))
       this.#splitTail(
         member,
+        owner.partition,
         required.map(({ id }) => id),
       )
     if (backups.length > 0 && owner.head > owner.commit && this.#begins('lostAnswer'))
@@ -104,9 +105,11 @@ export class Plots {
       if (!transfer) continue
       if (backups.length > 0 && this.#begins('stalledBackup'))
         this.#stallBackup(member, this.#sim.world.pick(backups))
-      if (!this.#isNew(transfer)) continue
+      // Until something is written the backups may yet come level.
+      const fresh = transfer.base === owner.head
+      if ((fresh && owner.commit < owner.head) || !this.#isNew(transfer)) continue
       if (this.#begins('lateAcks')) this.#lateAcks(member, owner, peer)
-      else if (backups.length > 0 && owner.commit === owner.head && this.#begins('unfinishedTransfer'))
+      else if (fresh && backups.length > 0 && this.#begins('unfinishedTransfer'))
         this.#unfinishedTransfer(member, owner, peer, backups)
     }
   }
@@ -308,16 +311,34 @@ export class Plots {
     )
   }
 
-  /** The end of an owner's log reaches some of its replicas and not the others; those that have it sleep while it dies. */
-  #splitTail(owner: SimMember, required: readonly string[]): void {
+  /**
+   * The end of an owner's log reaches some of its replicas and not another, which becomes the owner while they sleep: they wake
+   * up with records that nobody else knows.
+   */
+  #splitTail(owner: SimMember, partition: number, required: readonly string[]): void {
     const { world, network, members } = this.#sim
     const without = world.pick(required)
     network.cut([[owner.host, this.#hostOf(without)]], world.between(500, 2000))
     world.after(world.between(20, 200), () => {
+      if (!this.#faults.active) return
+      const heir = members.find(({ id }) => id === without)
+      const done = (): boolean => !heir?.alive || heir.engine.partitions[partition]?.owner !== undefined
       for (const member of members)
-        if (required.includes(member.id) && member.id !== without)
-          this.#faults.pause(member, world.between(600, 1500))
-      this.#faults.kill(owner, world.chance(0.8))
+        if (required.includes(member.id) && member !== heir) this.#sleepUntil(member, done, 2500)
+      this.#faults.kill(owner, true)
     })
+  }
+
+  /** Pauses a member in short pieces, until something has happened or for so long. */
+  #sleepUntil(member: SimMember, done: () => boolean, maxMs: number): void {
+    const { world } = this.#sim
+    const endMs = world.nowMs + maxMs
+    const sleep = (): void => {
+      if (!this.#faults.active || !member.alive || done() || world.nowMs > endMs) return
+      member.pause(100)
+      world.after(95, sleep)
+    }
+    this.#faults.count('pause')
+    sleep()
   }
 }

@@ -4,12 +4,21 @@ import { CallHandler } from '../../../src/core/partition/call-handler.ts'
 import { ReplyQueue } from '../../../src/core/partition/reply-queue.ts'
 import { BackupLog } from '../../../src/core/replication/backup-log.ts'
 import { OwnerLog } from '../../../src/core/replication/owner-log.ts'
+import { noFaults } from '../fault.ts'
+import type { RunOptions } from '../simulation.ts'
 import { any, lostRecord, type Plant, patch, stuck, wrongAnswer } from './plant.ts'
+
+/** Owners die when their backups hold what they have written, and nobody has been answered. */
+const lostAnswers: Omit<RunOptions, 'seed'> = {
+  mix: { ...noFaults, plot: 1, plots: { lostAnswer: 2 } },
+  faultMs: 15_000,
+}
 
 export const acknowledgements: Readonly<Record<string, Plant>> = {
   /** An answer leaves before its record is committed. */
   ackEarly: {
     expects: any(wrongAnswer, lostRecord),
+    options: lostAnswers,
     apply: () =>
       patch(
         ReplyQueue.prototype,
@@ -52,6 +61,12 @@ export const acknowledgements: Readonly<Record<string, Plant>> = {
   /** Reads tell what is not yet committed. */
   dirtyReads: {
     expects: any(wrongAnswer),
+    options: {
+      members: 4,
+      settings: { backups: 2, minInSync: 1 },
+      mix: { ...noFaults, plot: 1, plots: { splitTail: 20 } },
+      faultMs: 20_000,
+    },
     apply: () =>
       patch(
         CallHandler.prototype,

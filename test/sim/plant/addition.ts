@@ -73,6 +73,7 @@ export const additions: Readonly<Record<string, Plant>> = {
   /** A learner counts as level at the base of its transfer. */
   learnerAtBase: {
     expects: any('holds other entries|rows end with|its log', wrongAnswer, lostRecord),
+    slow: true,
     options: {
       members: 4,
       tightness: 'roomy',

@@ -21,6 +21,7 @@ export const boots: Readonly<Record<string, Plant>> = {
   /** A log that shows less than before is believed, as long as its store seems to be the same. */
   noRewindCheck: {
     expects: /does not recover|are both number|LOST|two owners/,
+    slow: true,
     options: {
       rollback: true,
       mix: { ...noFaults, rollback: 1, leave: 1, kill: 1, everyMs: 2000 },

@@ -16,7 +16,7 @@ export interface Plant {
 }
 
 // What the checkers say, by what has gone wrong.
-export const wrongAnswer = 'not linearizable|after it had seen|answer: '
+export const wrongAnswer = 'not linearizable|after it had seen|answer: |has expired after'
 export const lostRecord = 'LOST|commits another record|another record is committed|never cut off'
 export const twoOwners = 'two owners serve|two configurations of one epoch'
 export const stuck = 'does not recover|do not settle|calls stay open'

@@ -14,8 +14,10 @@ export const repetitions: Readonly<Record<string, Plant>> = {
   localDedupe: {
     expects: any(wrongAnswer),
     options: {
+      tightness: 'roomy',
       settings: { backups: 1, minInSync: 1 },
-      mix: { ...noFaults, plot: 1, plots: { lostAnswer: 2 } },
+      mix: { ...noFaults, plot: 1, plots: { lostAnswer: 5 } },
+      faultMs: 15_000,
     },
     apply: () => patch(SessionTable.prototype, 'apply', () => () => {}),
   },
