@@ -54,6 +54,8 @@ export interface Pending {
   attempt: number
   /** The link of the newest attempt; answers to older ones count for nothing, since this one may yet do otherwise. */
   end: LinkEnd | undefined
+  /** That it was sent with; 0: any owner took it, one that has been replaced too. */
+  epoch: number
   /** The owner's wall clock when it was sent there. */
   wallLow: number
   /** Links that owe an answer to an attempt: what is sent there again could not be told from the first. */
@@ -197,6 +199,7 @@ export class SimClient extends LinkedClient {
       attempts: 0,
       attempt: 0,
       end: undefined,
+      epoch: 0,
       wallLow: 0,
       owing: new Set(),
       done: false,
@@ -243,6 +246,7 @@ export class SimClient extends LinkedClient {
     const mark = beginMessage(w, MessageType.call)
     const flags = call.flags | (call.attempts > 0 ? FLAG_RETRY : 0) | (lane.remembered ? FLAG_SESSION : 0)
     const epoch = world.chance(astray ? 0.3 : 0.9) ? this.epochOf(partition) : 0
+    call.epoch = epoch
     writeCallHeader(w, partition, call.number, lane.ackUpTo, epoch, operation, flags, map, key.length)
     w.bytes(key)
     w.bytes(argument)
@@ -362,18 +366,18 @@ export class SimClient extends LinkedClient {
       return
     }
     if (code === 'RESULT_TOO_LARGE' && call.request.kind === 'query') stats.tooLarge++
-    else if (code === 'SESSION_EXPIRED') this.#expired(lane, reply)
+    else if (code === 'SESSION_EXPIRED') this.#expired(call, lane, reply)
     else this.world.fail(`${call.request.kind} was refused: ${error.message}`)
     stats.unknown++
     this.#finish(call)
   }
 
   /** The partition has forgotten this session, which it may only when nothing has been heard of it for long. */
-  #expired(lane: Lane, reply: ReplyView): void {
+  #expired(call: Pending, lane: Lane, reply: ReplyView): void {
     const { stats, sessionIdleMs } = this.#options
     stats.expiredSessions++
     const idleMs = this.world.nowMs - lane.writtenMs
-    if (reply.era === lane.newest[0] && idleMs < 0.95 * sessionIdleMs)
+    if (call.epoch > 0 && reply.era === lane.newest[0] && idleMs < 0.95 * sessionIdleMs)
       this.world.fail(
         `the session of ${this.host} in partition ${reply.partition} has expired after ${Math.round(idleMs)} ms`,
       )

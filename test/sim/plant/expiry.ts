@@ -84,7 +84,7 @@ export const expiries: Readonly<Record<string, Plant>> = {
   },
   /** The entry to be evicted may be the one that has just been written. */
   newestEvicted: {
-    expects: /evicts at \d+ what it has just stored/,
+    expects: /evicts at \d+ what it has just stored|expires at \d+ what/,
     options: calm,
     apply: () =>
       patch(
