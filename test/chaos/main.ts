@@ -39,16 +39,16 @@ function number(name: string, text: string): number {
   throw new Error(`--${name} is ${text}; must be a number above 0`)
 }
 
+// Clusters with a network of their own say themselves why there are none, where there can be no sandbox.
+const code = sandboxUnavailable() === undefined ? await enterSandbox() : undefined
+if (code !== undefined) process.exit(code)
+
 if (values.list) {
   for (const { name, unavailable } of variants)
     process.stdout.write(`cluster ${name}: ${unavailable?.() ?? 'yes'}\n`)
   for (const { name, unavailable } of faults) process.stdout.write(`${name}: ${unavailable?.() ?? 'yes'}\n`)
   process.exit(0)
 }
-
-// Clusters with a network of their own say themselves why there are none, where there can be no sandbox.
-const code = sandboxUnavailable() === undefined ? await enterSandbox() : undefined
-if (code !== undefined) process.exit(code)
 
 const failover = values.failover === undefined ? undefined : number('failover', values.failover)
 const folder = mkdtempSync(join(tmpdir(), 'actorgrid-chaos-'))

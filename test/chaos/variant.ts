@@ -1,8 +1,9 @@
 /** The kinds of clusters that a chaos run goes through. */
 
 import { type Hosts, loopbackHosts } from './host.ts'
-import { NamespaceHosts, namespacesUnavailable } from './namespace.ts'
+import { NamespaceHosts } from './namespace.ts'
 import { ProxiedHosts } from './proxied-hosts.ts'
+import { isSandboxed, sandboxUnavailable } from './sandbox.ts'
 
 export interface Variant {
   readonly name: string
@@ -32,10 +33,14 @@ const PROXY_SEED = 1
 
 const loopback = (): Promise<Hosts> => Promise.resolve(loopbackHosts)
 
+/** Such clusters need what only the sandbox of `npm run chaos` has: clients in their network, and mounts that end with it. */
+const sandboxLacking = (): string | undefined =>
+  isSandboxed() ? undefined : (sandboxUnavailable() ?? 'only inside the sandbox of npm run chaos')
+
 const networked = {
   hosts: () => NamespaceHosts.open(),
   network: 'namespaces',
-  unavailable: namespacesUnavailable,
+  unavailable: sandboxLacking,
 } as const
 
 export const variants: readonly Variant[] = [
@@ -51,7 +56,7 @@ export const variants: readonly Variant[] = [
   },
   {
     ...{ name: 'small-disk', members: 3, backups: 1, servers: 1, hosts: loopback, options: SHORT },
-    ...{ diskBytes: 48 * MIB, unavailable: namespacesUnavailable },
+    ...{ diskBytes: 48 * MIB, unavailable: sandboxLacking },
   },
   {
     ...{ name: 'small-memory', members: 3, backups: 1, servers: 1, hosts: loopback },
