@@ -4,7 +4,7 @@ import { OwnerLog } from '../../../src/core/replication/owner-log.ts'
 import { Transfer } from '../../../src/core/replication/transfer.ts'
 import { noFaults } from '../fault.ts'
 import type { RunOptions } from '../simulation.ts'
-import { any, lostRecord, type Plant, patch, twoOwners, wrongAnswer } from './plant.ts'
+import { any, lostRecord, otherEntries, type Plant, patch, twoOwners, wrongAnswer } from './plant.ts'
 
 /** Learners that have been added while their owner cannot see it. */
 const splitAdditions: Omit<RunOptions, 'seed'> = {
@@ -17,6 +17,7 @@ export const additions: Readonly<Record<string, Plant>> = {
   /** A learner is not waited for before it is added. */
   noUnion: {
     expects: any(lostRecord),
+    slow: true,
     options: {
       ...splitAdditions,
       members: 4,
@@ -72,7 +73,7 @@ export const additions: Readonly<Record<string, Plant>> = {
   },
   /** A learner counts as level at the base of its transfer. */
   learnerAtBase: {
-    expects: any('holds other entries|rows end with|its log', wrongAnswer, lostRecord),
+    expects: any(otherEntries, wrongAnswer, lostRecord),
     slow: true,
     options: {
       members: 4,

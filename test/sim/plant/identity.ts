@@ -3,7 +3,7 @@
 import { Owner } from '../../../src/core/partition/owner.ts'
 import { noFaults } from '../fault.ts'
 import { type RunOptions, Simulation } from '../simulation.ts'
-import { any, lostRecord, type Plant, patch, stuck } from './plant.ts'
+import { any, lostRecord, otherEntries, type Plant, patch, stuck } from './plant.ts'
 
 /** Learners whose answers come late, after they have been taught anew. */
 const lateAcks: Omit<RunOptions, 'seed'> = {
@@ -35,7 +35,7 @@ export const identities: Readonly<Record<string, Plant>> = {
   },
   /** A replica that joins anew has the session that it had. */
   noSession: {
-    expects: any(lostRecord, stuck, 'in name only'),
+    expects: any(lostRecord, stuck, otherEntries, 'in name only'),
     options: lateAcks,
     apply: () =>
       patch(
@@ -56,7 +56,7 @@ export const identities: Readonly<Record<string, Plant>> = {
    * is above the base of a later transfer. Of the chunks of a transfer it is not.
    */
   noSessionInAck: {
-    expects: any(lostRecord, stuck, 'in name only'),
+    expects: any(lostRecord, stuck, otherEntries, 'in name only'),
     options: lateAcks,
     apply: () => {
       const present = (owner: Owner, from: string, session: number): number =>

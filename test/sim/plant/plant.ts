@@ -19,6 +19,7 @@ export interface Plant {
 export const wrongAnswer = 'not linearizable|after it had seen|answer: |has expired after'
 export const lostRecord = 'LOST|commits another record|another record is committed|never cut off'
 export const twoOwners = 'two owners serve|two configurations of one epoch'
+export const otherEntries = 'holds other entries|rows end with|has \\d+ entries of map'
 export const stuck = 'does not recover|do not settle|calls stay open'
 
 /** Any of these. */
