@@ -44,6 +44,10 @@ const HEADER = 18
 const EXPIRY = 6
 const ENVELOPE = 16
 
+/** What records of sessions carry (partition/session-table.ts). Refused here, for once taken they must take effect. */
+const SESSION_OPEN_BYTES = 20
+const SESSION_CLOSE_BYTES = 4
+
 /** The largest record, padding included: what a u24 can say, rounded down to a multiple of 8. */
 export const recordBytesMax = 0xfffff8
 
@@ -185,7 +189,14 @@ export function readRecord(source: Uint8Array, start: number, end: number, view:
   view.at(bytes, start)
   if (view.seq === 0) throw malformed('seq 0')
   if ((flags & HAS_EXPIRY) !== 0 && view.expiresAt === 0) throw malformed('expires at 0')
+  checkSession(view)
   return next
+}
+
+function checkSession({ kind, valueStart, valueEnd }: RecordView): void {
+  if (kind !== RecordKind.sessionOpen && kind !== RecordKind.sessionClose) return
+  const wanted = kind === RecordKind.sessionOpen ? SESSION_OPEN_BYTES : SESSION_CLOSE_BYTES
+  if (valueEnd - valueStart !== wanted) throw malformed(`a session in ${valueEnd - valueStart} bytes`)
 }
 
 function checkFlags(flags: number): void {

@@ -16,15 +16,23 @@ import {
 } from '../../../src/core/store/record.ts'
 import { inputOf } from './support.ts'
 
-const options = fc.record({
-  kind: fc.constantFrom(...Object.values(RecordKind)),
-  map: fc.integer({ min: 0, max: 0xffff }),
-  key: fc.string({ maxLength: 300 }),
-  value: fc.string({ maxLength: 2000 }),
-  hash: fc.integer({ min: 0, max: 0xffffffff }),
-  expiresAt: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 2 ** 48 - 1 })),
-  envelope: fc.option(fc.string({ maxLength: 300 }), { nil: undefined }),
-})
+/** What records of sessions carry is of one length. */
+const SESSION_VALUES: { [kind: number]: string } = {
+  [RecordKind.sessionOpen]: 'a number and an id..',
+  [RecordKind.sessionClose]: 'numb',
+}
+
+const options = fc
+  .record({
+    kind: fc.constantFrom(...Object.values(RecordKind)),
+    map: fc.integer({ min: 0, max: 0xffff }),
+    key: fc.string({ maxLength: 300 }),
+    value: fc.string({ maxLength: 2000 }),
+    hash: fc.integer({ min: 0, max: 0xffffffff }),
+    expiresAt: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 2 ** 48 - 1 })),
+    envelope: fc.option(fc.string({ maxLength: 300 }), { nil: undefined }),
+  })
+  .map((given) => ({ ...given, value: SESSION_VALUES[given.kind] ?? given.value }))
 const seqs = fc.integer({ min: 1, max: 2 ** 48 - 1 })
 
 function encode(input: RecordInput, seq: number, offset = 0): Buffer {
@@ -180,6 +188,21 @@ describe('record', () => {
     spoil(bytes)
     expectMalformed(bytes)
   })
+
+  it.each([RecordKind.sessionOpen, RecordKind.sessionClose])(
+    'refuses a session (kind %i) whose value is too short or too long',
+    (kind) => {
+      const value = SESSION_VALUES[kind]!
+      const read = (text: string, envelope?: string): void => {
+        const bytes = encode(inputOf({ kind, key: '', value: text, envelope }), 5)
+        readRecord(bytes, 0, bytes.length, new RecordView())
+      }
+      read(value)
+      read(value, 'reply')
+      for (const wrong of ['', value.slice(1), `${value}.`]) expect(() => read(wrong)).toThrow('MALFORMED')
+      expect(() => read('', value)).toThrow('MALFORMED')
+    },
+  )
 
   it('refuses a record larger than its size field can say', () => {
     const input = inputOf({ key: 'k' })
