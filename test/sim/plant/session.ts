@@ -33,7 +33,7 @@ export const sessions: Readonly<Record<string, Plant>> = {
   },
   /** A session is closed at the owner alone. */
   sessionCloseNotLogged: {
-    expects: /holds other entries|not linearizable|answer:/,
+    expects: /holds other entries|not linearizable|answer:|has expired after/,
     options: forgetful,
     apply: () =>
       patch(

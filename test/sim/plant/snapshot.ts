@@ -36,6 +36,7 @@ export const snapshots: Readonly<Record<string, Plant>> = {
   /** Chunks count as taken when they have been sent. */
   chunkTakenWhenSent: {
     expects: /in name only|failed|holds other entries|LOST|does not recover/,
+    slow: true,
     options: { ...moving, mix: { ...noFaults, leave: 1, breakLink: 1, trigger: 1, everyMs: 1000 } },
     apply: () =>
       patch(
