@@ -95,9 +95,11 @@ export class Ledger {
     })
   }
 
-  /** Resolves when `members` take part, and every partition is where the table for them wants it. */
+  /** Resolves when `members` take part, none of them killed, and every partition is where the table for them wants it. */
   async atRest(members: number): Promise<void> {
-    await this.until((view) => isAtRest(view, members))
+    await this.until(
+      (view) => isAtRest(view, members) && ![...this.#killed].some((id) => view.members.has(id)),
+    )
   }
 
   close(): Promise<void> {
