@@ -119,8 +119,8 @@ export class Owner implements Ownership {
     this.log.adopt(config)
     for (const id of config.inSync) {
       if (id === this.context.self || this.log.peers.has(id)) continue
-      // In the set without having been added here: the log was healed. It is sent everything that it lacks.
-      this.log.join(new Peer(id, this.#newSession(), store.head + 1, now.monoMs, false))
+      // In the set without having been added here: the log was healed. From the newest record on it says what it lacks.
+      this.log.join(new Peer(id, this.#newSession(), store.head, now.monoMs, false))
     }
     // Who heard of this before its owner did has refused what was under way.
     for (const peer of this.log.peers.values()) this.#rewind(peer)
@@ -264,7 +264,7 @@ export class Owner implements Ownership {
     if (!this.config.inSync.includes(to)) {
       this.#successor = undefined
       this.stopped = false
-    } else if (this.commit === this.head && this.#waiting === 0) {
+    } else if (Math.min(this.commit, this.log.peers.get(to)?.ack ?? 0) === this.head && this.#waiting === 0) {
       this.#propose({ owner: to, reason: 'handover' }, epoch)
     }
   }

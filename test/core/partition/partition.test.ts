@@ -230,6 +230,22 @@ describe('the gate', () => {
     expect(b.owner.commit).toBe(head)
   })
 
+  test('a replica that a healed configuration names in sync is sent what it lacks at once, and owns nothing before', () => {
+    const [a, b] = replicas() as [Bench, Bench]
+    const { id: ownership } = pair
+    a.adopt(configOf({ n: 2, inSync: [A], ownership }))
+    new TestClient().put(a, 'k', 1)
+    expect(a.owner.commit).toBe(a.owner.head)
+    a.adopt(configOf({ n: 3, inSync: [A, B], ownership }))
+    a.owner.handOver(B)
+    a.round()
+    expect(a.proposed).toEqual([])
+    exchange(a, b)
+    expect(b.partition.replica!.store.head).toBe(a.owner.head)
+    a.round()
+    expect(a.proposed).toMatchObject([{ owner: B }])
+  })
+
   test('two configurations of one epoch stop the partition, loudly', () => {
     const [a] = replicas() as [Bench]
     const client = new TestClient()
