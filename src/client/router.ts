@@ -309,7 +309,7 @@ export class Router implements RosterHandler, CallsHandler {
     try {
       result = call.decode(reply, call, this.limits)
     } catch (error) {
-      call.reject(error)
+      call.reject(call.isWrite && error instanceof GridError ? restated(error, 'unknown') : error)
       return
     }
     call.resolve(result)

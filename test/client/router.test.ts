@@ -530,6 +530,16 @@ test('a reply from before what had been seen is refused and counted', async () =
   ;(grid.metrics as { staleReplies: number }).staleReplies = 0
 })
 
+test('an answer that cannot be read says of a write that it may have taken effect', async () => {
+  cluster.intercept = (call) => {
+    call.member.reply(call, ReplyStatus.ok, () => {})
+    return 'drop'
+  }
+  const key = cluster.keyIn(0)
+  await expect(map.putIfAbsent(key, 1)).rejects.toMatchObject({ code: 'MALFORMED', applied: 'unknown' })
+  await expect(map.has(key)).rejects.toMatchObject({ code: 'MALFORMED', applied: 'no' })
+})
+
 test('when all members are gone the client finds those that come back', async () => {
   const events = grid.events()
   const { address } = cluster.members[0]!
