@@ -116,7 +116,7 @@ export class Simulation {
     }
     this.#memoryBytesMax = this.#settings.memoryBytesMax
     this.#workMs = world.pick([0.05, 5, 60])
-    this.#faultMs = options.faultMs ?? world.pick([15_000, 40_000, 80_000])
+    this.#faultMs = options.faultMs ?? world.pick([8_000, 15_000, 40_000])
     this.mix = { ...drawMix(world, options.rollback === true, options.loss === true), ...options.mix }
     this.network.slowProbability = world.pick([0.002, 0.02, 0.05])
     this.store.lateProbability = world.pick([0, 0.1, 0.4])
