@@ -6,9 +6,9 @@
  * a partition's configuration is asked for again and again, under ever new message ids but with the same configuration
  * id, until the log shows a successor of what it changes; it is never abandoned, for a copy under way can still land.
  *
- * *Boots.* Whenever the store's incarnation has changed, its newest entries may be gone; where the log shows less than
- * before, they are. The first to notice records a boot, which freezes configurations; each member then appends what it knows to be newer than the log (heal) and
- * reports. When all of the roster have reported or are proven dead, or after the roll call's time, changes go on.
+ * *Boots.* Whenever the store's incarnation has changed, its newest entries may be gone; where the log shows less than it
+ * did, they are. The first to notice records a boot, which freezes configurations; each member then heals the log where
+ * it knows more, and reports. When all of the roster have, or are dead, or the roll call's time is over, changes go on.
  */
 
 import { ByteReader } from '../base/bytes.ts'
