@@ -1,9 +1,6 @@
 /**
  * `npm run chaos`: real members, real nats-servers and real sockets under seeded faults, and every history checked.
  *
- *     npm run chaos -- --minutes 10 [--seed N] [--faults N] [--only kill,nats-kill] [--clusters N] [--failover N]
- *                      [--list] [--json] [--keep]
- *
  * A seed fixes which faults come in which order and where they aim, not how the machine runs them. A violation is printed
  * with its round and keeps the members' logs; the run goes on with a fresh cluster, and ends with code 1.
  */
@@ -12,25 +9,37 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { readArguments } from '../support/arguments.ts'
 import { faults } from './fault.ts'
 import { chosenFaults, Run } from './run.ts'
 import { enterSandbox, sandboxUnavailable } from './sandbox.ts'
 import { printTotals } from './totals.ts'
 import { variants } from './variant.ts'
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '5' },
-    seed: { type: 'string' },
-    faults: { type: 'string' },
-    only: { type: 'string' },
-    clusters: { type: 'string', default: '2' },
-    failover: { type: 'string' },
-    list: { type: 'boolean', default: false },
-    keep: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-  },
+const HELP = `npm run chaos -- [options]
+
+  --minutes N    how long (5)
+  --seed N       which faults come when, and where they aim (drawn, and printed)
+  --faults N     ends after so many
+  --only A,B     only these faults
+  --clusters N   how many clusters at once (2)
+  --failover N   kills N owners one by one, with and without a certificate, and says how long their partitions took no writes
+  --list         what there is, and what cannot be had here and why
+  --json         the totals as one line of JSON at the end
+  --keep         keeps the members' logs where nothing was found too
+  --help         this
+`
+
+const values = readArguments(HELP, {
+  minutes: { type: 'string', default: '5' },
+  seed: { type: 'string' },
+  faults: { type: 'string' },
+  only: { type: 'string' },
+  clusters: { type: 'string', default: '2' },
+  failover: { type: 'string' },
+  list: { type: 'boolean', default: false },
+  keep: { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
 })
 
 function number(name: string, text: string): number {

@@ -1,30 +1,32 @@
 /**
- * `npm run fuzz -- --minutes 10`: every decoder that bytes from outside reach, one after the other.
- *
- *     --minutes N   how long in all (default 1; without a bound where --inputs is given)
- *     --inputs N    at most so many inputs for each decoder
- *     --seed N      another campaign (default 1)
- *     --only NAME   this decoder, or all whose names begin so
- *     --from I      one decoder (--only): makes input number I again, shows it and what becomes of it
- *     --json        the figures as JSON
+ * `npm run fuzz`: every decoder that bytes from outside reach, one after the other.
  *
  * Ends with 1 when something was found. What it prints of a finding is all that found.test.ts needs to keep it.
  */
 
-import { parseArgs } from 'node:util'
+import { readArguments } from '../support/arguments.ts'
 import { bufferGuard, Campaign, type Finding, type Report } from './campaign.ts'
 import type { Decoder } from './decoder.ts'
 import { decoders } from './decoders.ts'
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string' },
-    inputs: { type: 'string' },
-    seed: { type: 'string', default: '1' },
-    only: { type: 'string', default: '' },
-    from: { type: 'string' },
-    json: { type: 'boolean', default: false },
-  },
+const HELP = `npm run fuzz -- [options]
+
+  --minutes N   how long in all (1; without a bound where --inputs is given)
+  --inputs N    at most so many inputs for each decoder
+  --seed N      another campaign (1)
+  --only NAME   this decoder, or all whose names begin so
+  --from I      one decoder (--only): makes input number I again, shows it and what becomes of it
+  --json        the figures as JSON
+  --help        this
+`
+
+const values = readArguments(HELP, {
+  minutes: { type: 'string' },
+  inputs: { type: 'string' },
+  seed: { type: 'string', default: '1' },
+  only: { type: 'string', default: '' },
+  from: { type: 'string' },
+  json: { type: 'boolean', default: false },
 })
 
 function count(name: 'minutes' | 'inputs' | 'seed' | 'from', otherwise: number): number {

@@ -1,12 +1,10 @@
 /**
- * `npm run soak -- [--minutes N] [--seed N] [--json] [--rate N] [--plant NAME]`: real members under full load (or that of N
- * rounds a second) and churn; fails with
- * exit code 1 where a figure grows, somebody is suspected without reason, or a call fails in peace.
- * `npm run soak -- --failover N [--vanish]`: N owners are killed; how long their partitions take no writes.
+ * `npm run soak`: real members under load and churn; ends with code 1 where a figure grows, somebody is suspected without
+ * reason, or a call fails in peace. With `--failover` owners are killed: how long do their partitions take no writes?
  */
 
 import { execFileSync } from 'node:child_process'
-import { parseArgs } from 'node:util'
+import { readArguments } from '../support/arguments.ts'
 import { failover, failoverText } from './failover.ts'
 import { plants } from './probe.ts'
 import { soakText, time } from './report.ts'
@@ -15,16 +13,26 @@ import { soak } from './soak.ts'
 /** What is still open so long after everything was closed keeps the process from ending. */
 const LEFT_AFTER_MS = 15_000
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '60' },
-    seed: { type: 'string', default: '1' },
-    json: { type: 'boolean', default: false },
-    rate: { type: 'string' },
-    plant: { type: 'string' },
-    failover: { type: 'string' },
-    vanish: { type: 'boolean', default: false },
-  },
+const HELP = `npm run soak -- [options]
+
+  --minutes N    how long (60); what grows is judged in full from 10 minutes on
+  --seed N       of the churn (1)
+  --rate N       rounds of calls a second for each loader, where others need the processors too (as many as there can be)
+  --plant NAME   a leak in the members, which must be found: ${Object.keys(plants).join(', ')}
+  --failover N   kills N owners instead
+  --vanish       … and their parents with them, so that nobody certifies their death
+  --json         the report as JSON
+  --help         this
+`
+
+const values = readArguments(HELP, {
+  minutes: { type: 'string', default: '60' },
+  seed: { type: 'string', default: '1' },
+  json: { type: 'boolean', default: false },
+  rate: { type: 'string' },
+  plant: { type: 'string' },
+  failover: { type: 'string' },
+  vanish: { type: 'boolean', default: false },
 })
 
 function number(name: 'minutes' | 'seed' | 'rate' | 'failover', least: number): number {
