@@ -118,7 +118,11 @@ export const stateDecoders: readonly Decoder[] = [
     decode(bytes, start, end) {
       replica.reset()
       replica.store.appendBytes(bytes, start, end)
-      replica.store.applyTo(replica.store.head, replica.applied)
+      try {
+        replica.store.applyTo(replica.store.head, replica.applied)
+      } catch (error) {
+        throw new Broken(`log: taken, and refused when it was applied: ${error}`)
+      }
       replica.store.audit()
       return replica.store
     },
