@@ -76,12 +76,13 @@ export class Partition {
   /** The session under which a learner received what it holds. */
   #learnerSession = 0
   #takeover: Takeover | undefined
-  readonly #order = new CallOrder()
+  readonly #order: CallOrder
 
   constructor(id: number, context: Context) {
     this.id = id
     this.#context = context
     this.#reference = { partition: id, epoch: 0, tag: 0 }
+    this.#order = new CallOrder(context.limits.callsPerPartitionMax)
   }
 
   get role(): PartitionRole {
@@ -361,17 +362,16 @@ export class Partition {
 
   onCall(view: CallView, client: Outlet, now: Now): void {
     const owner = this.#owner
-    const { id } = client.peer
     let refused = true
     if (!owner || owner.stopped || view.epoch > this.#reference.epoch) this.#redirect(view, client)
-    else if (this.#order.admits(id, view.call, view.ackUpTo)) refused = owner.onCall(view, client, now)
+    else if (this.#order.admits(client, view.call, view.ackUpTo)) refused = owner.onCall(view, client, now)
     else owner.refuse(view, client)
-    if (refused) this.#order.refused(id, view.call)
+    if (refused) this.#order.refused(client, view.call, view.ackUpTo)
   }
 
   /** A client's link is gone. */
   onClientGone(client: Outlet): void {
-    this.#order.forget(client.peer.id)
+    this.#order.forget(client)
     this.#owner?.watchers.removeAll(client)
   }
 
