@@ -30,12 +30,18 @@ class Book {
   /** The newest record that is no removal. */
   newest = 0
 
-  constructor(owner: Owner, wallStepMs: number, now: Now) {
+  /** What `before` knew still holds where the log has let go of what came after it: all of that is of this turn. */
+  constructor(owner: Owner, wallStepMs: number, now: Now, before?: Book) {
     const { store } = owner.replica
-    this.wallStepMs = wallStepMs
-    this.sinceMonoMs = now.monoMs
+    this.wallStepMs = before?.wallStepMs ?? wallStepMs
+    this.sinceMonoMs = before?.sinceMonoMs ?? now.monoMs
+    for (const [session, monoMs] of before?.sessionMonoMs ?? []) this.sessionMonoMs.set(session, monoMs)
     this.head = store.head
-    for (const map of store.mapIds()) store.page(map, 0, 1_000_000, (record) => this.put(record, now.wallMs))
+    for (const map of store.mapIds())
+      store.page(map, 0, 1_000_000, (record) => {
+        const known = before?.maps.get(map)?.get(keyOf(record))
+        this.put(record, known?.seq === record.seq ? known.writtenWallMs : now.wallMs)
+      })
   }
 
   put(record: RecordView, writtenWallMs: number): void {
@@ -66,7 +72,7 @@ export class HousekeepingChecker {
     const now = member.clocks()
     const { store } = owner.replica
     if (!book || store.tailFirst > book.head + 1) {
-      book = new Book(owner, member.wallStepMs, now)
+      book = new Book(owner, member.wallStepMs, now, book)
       this.#books.set(owner, book)
       return
     }
