@@ -15,9 +15,13 @@ async function some(cluster: ChaosCluster, random: Random, max: number): Promise
   await Promise.race([cluster.acks(between(random, 1, max)), last(3000)])
 }
 
-/** Ends the service and does nothing else for a while; `before` is done to the store while it is down. */
+/**
+ * Ends the service and does nothing else for a while; `before` is done to the store while it is down. From rest: a partition
+ * that is being handed over just then is served by nobody until the log can be read again.
+ */
 function restart(before?: (cluster: ChaosCluster) => Promise<void>): Fault['inject'] {
   return async (cluster, random) => {
+    await cluster.settled()
     cluster.hit()
     await cluster.nats.kill()
     await some(cluster, random, 1500)
@@ -87,6 +91,7 @@ function loseServer(isLeader: boolean): Fault['inject'] {
     const leader = await cluster.nats.leader(cluster.name)
     const others = cluster.nats.servers.filter((server) => server !== leader)
     const victim = isLeader && leader !== undefined ? leader : pick(random, others)
+    await cluster.settled()
     cluster.hit()
     await victim.kill()
     await some(cluster, random, 1500)
@@ -102,6 +107,7 @@ export const natsFaults: readonly Fault[] = [
     name: 'nats-pause',
     allows: 'none',
     async inject(cluster, random) {
+      await cluster.settled()
       cluster.hit()
       cluster.nats.pause()
       await last(between(random, 500, 6000))
