@@ -11,6 +11,7 @@ import type { Control } from '../../src/control/control.ts'
 import { observeNats } from '../../src/control/nats.ts'
 import { decodeView } from '../../src/core/membership/checkpoint.ts'
 import type { PartitionConfig } from '../../src/core/membership/config.ts'
+import { targetOf, wishes } from '../../src/core/membership/placement.ts'
 import { emptyView, foldEntries, type View } from '../../src/core/membership/view.ts'
 import { hashSecret } from '../../src/member/secret.ts'
 import { SmallDisk } from './disk.ts'
@@ -251,6 +252,15 @@ export class ChaosCluster {
   settled(): Promise<void> {
     const why = (): string => this.#unsettled() ?? ''
     return this.#progress.until('the cluster settles', () => why() === '', SETTLED_WITHIN_MS, why)
+  }
+
+  /** Resolves when it is settled and nothing is on its way to another place. */
+  async atRest(): Promise<void> {
+    await this.settled()
+    await this.seen('the cluster is at rest', (view) => {
+      const moves = [...view.members.keys()].some((id) => wishes(view, id).length > 0)
+      return this.#unsettled() === undefined && targetOf(view) === undefined && !moves
+    })
   }
 
   /** Resolves when the log says so. */

@@ -21,7 +21,7 @@ async function some(cluster: ChaosCluster, random: Random, max: number): Promise
  */
 function restart(before?: (cluster: ChaosCluster) => Promise<void>): Fault['inject'] {
   return async (cluster, random) => {
-    await cluster.settled()
+    await cluster.atRest()
     cluster.hit()
     await cluster.nats.kill()
     await some(cluster, random, 1500)
@@ -91,7 +91,7 @@ function loseServer(isLeader: boolean): Fault['inject'] {
     const leader = await cluster.nats.leader(cluster.name)
     const others = cluster.nats.servers.filter((server) => server !== leader)
     const victim = isLeader && leader !== undefined ? leader : pick(random, others)
-    await cluster.settled()
+    await cluster.atRest()
     cluster.hit()
     await victim.kill()
     await some(cluster, random, 1500)
@@ -107,7 +107,7 @@ export const natsFaults: readonly Fault[] = [
     name: 'nats-pause',
     allows: 'none',
     async inject(cluster, random) {
-      await cluster.settled()
+      await cluster.atRest()
       cluster.hit()
       cluster.nats.pause()
       await last(between(random, 500, 6000))
