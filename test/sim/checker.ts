@@ -196,21 +196,33 @@ export class Checker {
     }
   }
 
+  /** Whether a watcher holds what is there; it may be told of the newest records only by and by. */
+  watcherEquals(watch: WatchClient): boolean {
+    const entries = this.#watched(watch)
+    return (
+      entries?.size === watch.held.size &&
+      [...entries].every(([key, value]) => watch.held.get(key)?.value === value)
+    )
+  }
+
   watchersEqual(watch: WatchClient): void {
-    const store = this.replicas(watch.partition)![0]!.partition.replica!.store
+    if (this.watcherEquals(watch)) return
+    const count = this.#watched(watch)?.size
+    this.#world.fail(
+      `a watcher of partition ${watch.partition} map ${watch.map}${watch.filtered ? ' (filtered)' : ''} ends with ${watch.held.size} entries, there are ${count} (at ${watch.position})`,
+    )
+  }
+
+  #watched(watch: WatchClient): Map<string, string> | undefined {
+    const store = this.replicas(watch.partition)?.[0]?.partition.replica?.store
+    if (!store) return undefined
     const entries = new Map<string, string>()
     store.page(watch.map, 0, 1_000_000, (record) => {
       const value = record.bytes.toString('hex', record.valueStart, record.valueEnd)
       const key = record.bytes.toString('hex', record.keyStart, record.keyEnd)
       if (!watch.filtered || matches(value)) entries.set(key, value)
     })
-    const same =
-      entries.size === watch.held.size &&
-      [...entries].every(([key, value]) => watch.held.get(key)?.value === value)
-    if (!same)
-      this.#world.fail(
-        `a watcher of partition ${watch.partition} map ${watch.map}${watch.filtered ? ' (filtered)' : ''} ends with ${watch.held.size} entries, there are ${entries.size} (at ${watch.position} of ${store.head})`,
-      )
+    return entries
   }
 
   linearizable(history: readonly CallRecord[], map: number): void {
