@@ -119,6 +119,8 @@ export class SimClient extends LinkedClient {
   readonly #order: OrderChecker
   readonly #knowledge: Knowledge
   #wokenMs = 0
+  /** Its reads of this partition go to this host, whoever owns it, without a word of its epochs, and ask to be confirmed. */
+  misled: { readonly partition: number; readonly host: string } | undefined
   /** When a partition last answered a read and a write. */
   readonly readMs: number[] = []
   readonly writeMs: number[] = []
@@ -172,7 +174,7 @@ export class SimClient extends LinkedClient {
 
   #makeCall(): void {
     const { world } = this
-    const { bounds, partitionCount, stats, history, deadlineMs } = this.#options
+    const { bounds, partitionCount, stats, history, deadlineMs, confirmedProbability } = this.#options
     const maps = this.allOpened ? this.maps : this.maps.slice(0, 1)
     const request = drawRequest(world, bounds, maps, partitionCount, this.#knowledge)
     const { partition, name, keyHex, kind, number } = request
@@ -193,7 +195,7 @@ export class SimClient extends LinkedClient {
       request,
       record,
       number: lane.next++,
-      flags: world.chance(this.#options.confirmedProbability) ? FLAG_CONFIRMED : 0,
+      flags: world.chance(this.#misledBy(request) ? 1 : confirmedProbability) ? FLAG_CONFIRMED : 0,
       floor: lane.newest,
       deadlineMs: world.nowMs + deadlineMs,
       attempts: 0,
@@ -229,13 +231,15 @@ export class SimClient extends LinkedClient {
     }
     const { partition } = call.request
     const astray = world.chance(this.#options.astrayProbability)
-    const target = astray ? this.#anyLink() : this.ownerLink(partition)
+    const misled = this.#misledBy(call.request)
+    const target = misled ? this.#linkTo(misled.host) : astray ? this.#anyLink() : this.ownerLink(partition)
     const end = target && !call.owing.has(target) ? target : undefined
-    if (end) this.#sendOn(end, call, astray)
+    if (end) this.#sendOn(end, call, misled ? 0 : astray ? 0.3 : 0.9)
     this.#again(call, end ? world.between(400, 1500) : world.between(30, 80))
   }
 
-  #sendOn(end: LinkEnd, call: Pending, astray: boolean): void {
+  /** `told`: how often the owner is told of the newest epoch that this client knows of. */
+  #sendOn(end: LinkEnd, call: Pending, told: number): void {
     const { world } = this
     const { partition, operation, map, key, argument } = call.request
     const lane = this.#lanes[partition]!
@@ -245,7 +249,7 @@ export class SimClient extends LinkedClient {
     const w = end.out
     const mark = beginMessage(w, MessageType.call)
     const flags = call.flags | (call.attempts > 0 ? FLAG_RETRY : 0) | (lane.remembered ? FLAG_SESSION : 0)
-    const epoch = world.chance(astray ? 0.3 : 0.9) ? this.epochOf(partition) : 0
+    const epoch = world.chance(told) ? this.epochOf(partition) : 0
     call.epoch = epoch
     writeCallHeader(w, partition, call.number, lane.ackUpTo, epoch, operation, flags, map, key.length)
     w.bytes(key)
@@ -302,6 +306,14 @@ export class SimClient extends LinkedClient {
           this.#finish(call)
         }
       }
+  }
+
+  #misledBy({ partition, kind }: Request): { readonly host: string } | undefined {
+    return this.misled?.partition === partition && !isWrite(kind) ? this.misled : undefined
+  }
+
+  #linkTo(host: string): LinkEnd | undefined {
+    return this.openLinks.find(({ other }) => other.process.host === host)
   }
 
   #anyLink(): LinkEnd | undefined {

@@ -19,6 +19,7 @@ import type { Simulation } from './simulation.ts'
 /** How often each begins, where it could and nothing else is said. */
 const rates = {
   atAdding: 0.4,
+  deposedOwner: 0.0002,
   /** Only where the log may lose its end. */
   forgottenShrink: 0.0003,
   lateAcks: 0.05,
@@ -95,6 +96,7 @@ export class Plots {
     if (backups.length > 0 && owner.head > owner.commit && this.#begins('lostAnswer'))
       this.#lostAnswer(member, backups)
     if (backups.length > 0 && this.#begins('sleepingOwner')) this.#sleepingOwner(member)
+    if (backups.length > 0 && this.#begins('deposedOwner')) this.#deposedOwner(member, owner.partition)
     if (this.#mix.rollback > 0 && backups.length > 0 && !owner.unresolved && this.#begins('forgottenShrink'))
       this.#forgottenShrink(member, owner, backups)
     for (const peer of peers.values()) {
@@ -277,6 +279,22 @@ export class Plots {
     }
     // What the others want is not to wait for it as well.
     for (const other of clients) if (other !== client) this.#part(other.host, owner.host, durationMs + 300)
+  }
+
+  /** An owner is cut off, with nothing under way, and replaced; then a client that reaches all of them asks it still. */
+  #deposedOwner(owner: SimMember, partition: number): void {
+    const { world, hosts, clients } = this.#sim
+    const durationMs = world.between(7000, 9000)
+    for (const host of [...hosts, STORE_HOST])
+      if (host !== owner.host) this.#part(owner.host, host, durationMs)
+    const misled = world.pick(clients)
+    for (const client of clients) this.#part(client.host, owner.host, client === misled ? 4000 : durationMs)
+    world.after(4000, () => {
+      misled.misled = { partition, host: owner.host }
+    })
+    world.after(durationMs, () => {
+      misled.misled = undefined
+    })
   }
 
   /** An owner dies when its backups hold what it has written, and nobody has been answered. */

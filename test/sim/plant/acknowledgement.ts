@@ -33,6 +33,7 @@ export const acknowledgements: Readonly<Record<string, Plant>> = {
   /** What most replicas hold counts as committed. */
   ackMajority: {
     expects: any(lostRecord, wrongAnswer),
+    seed: 2,
     apply: () =>
       patch(
         OwnerLog.prototype,
@@ -47,6 +48,7 @@ export const acknowledgements: Readonly<Record<string, Plant>> = {
   /** Whatever comes is acknowledged. */
   ackBlind: {
     expects: any(lostRecord, stuck),
+    seed: 4,
     apply: () =>
       patch(
         BackupLog.prototype,
@@ -61,6 +63,7 @@ export const acknowledgements: Readonly<Record<string, Plant>> = {
   /** Reads tell what is not yet committed. */
   dirtyReads: {
     expects: any(wrongAnswer),
+    seed: 5,
     options: {
       members: 4,
       settings: { backups: 2, minInSync: 1 },

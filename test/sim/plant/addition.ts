@@ -38,6 +38,7 @@ export const additions: Readonly<Record<string, Plant>> = {
   /** A learner that is being added is waited for by writes alone: reads do without its promise. */
   unionWritesOnly: {
     expects: any(twoOwners, wrongAnswer),
+    seed: 4,
     options: splitAdditions,
     apply: () =>
       patch(

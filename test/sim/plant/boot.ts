@@ -32,6 +32,7 @@ export const boots: Readonly<Record<string, Plant>> = {
   /** Whoever sees another incarnation of the store than the log names records a boot at once, without a second look. */
   bootWithoutVerify: {
     expects: /does not recover/,
+    seed: 4,
     slow: true,
     options: { mix: { ...noFaults, storeDown: 1, everyMs: 4000 } },
     apply: () => {
@@ -71,6 +72,7 @@ export const boots: Readonly<Record<string, Plant>> = {
   /** Nobody notices that the store has started again, and that the log has lost its end. */
   noRollbackGuard: {
     expects: diverged,
+    seed: 3,
     options: forgottenShrinks,
     apply: () => {
       const restoreOpen = patch(
@@ -91,6 +93,7 @@ export const boots: Readonly<Record<string, Plant>> = {
   /** A log that has lost its end is used again at once, though some who know more have not been heard. */
   noRollCall: {
     expects: diverged,
+    seed: 3,
     options: forgottenShrinks,
     apply: () =>
       patch(

@@ -18,6 +18,7 @@ export const calls: Readonly<Record<string, Plant>> = {
   /** A replacement under a condition does not look at it. */
   versionIgnored: {
     expects: /may not have been written|not linearizable/,
+    seed: 4,
     options: calm,
     apply: () => {
       const table = operationTable as Record<number, Row>
@@ -36,9 +37,13 @@ export const calls: Readonly<Record<string, Plant>> = {
   },
   /** A confirmed read does not wait for anybody's confirmation. */
   confirmedNotAwaited: {
-    slow: true,
     expects: /not linearizable|after it had seen|answer:/,
-    options: { mix: { ...noFaults, pause: 1, plot: 1, everyMs: 2000 }, faultMs: 60_000 },
+    seed: 4,
+    options: {
+      settings: { backups: 1, minInSync: 1 },
+      mix: { ...noFaults, plot: 1, plots: { deposedOwner: 20 } },
+      faultMs: 40_000,
+    },
     apply: () =>
       patch(
         CallHandler.prototype,
@@ -67,6 +72,7 @@ export const calls: Readonly<Record<string, Plant>> = {
   /** A full member refuses a write, and carries it out. */
   refusedAndApplied: {
     expects: /not linearizable|answer:/,
+    seed: 3,
     options: { tightness: 'memory', mix: noFaults, faultMs: 40_000 },
     apply: () =>
       patch(
@@ -91,6 +97,7 @@ export const calls: Readonly<Record<string, Plant>> = {
   /** Whole maps are read without waiting for what is in them to be committed. */
   rowsUncommitted: {
     expects: /answer:|after it had seen|not linearizable/,
+    seed: 6,
     options: { mix: { ...noFaults, kill: 0.5, plot: 1, everyMs: 1500 } },
     apply: () =>
       patch(
@@ -105,6 +112,7 @@ export const calls: Readonly<Record<string, Plant>> = {
   /** A page goes on a little behind where it has stopped. */
   pageSkips: {
     expects: /on no page/,
+    seed: 2,
     options: { ...calm, tightness: 'memory' },
     apply: () =>
       patch(

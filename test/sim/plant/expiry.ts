@@ -103,6 +103,7 @@ export const expiries: Readonly<Record<string, Plant>> = {
   /** Entries are evicted from a map that is not full. */
   evictedFromRoom: {
     expects: /evicts at \d+ from \d+ entries/,
+    seed: 2,
     options: calm,
     apply: () => {
       let storing = false
@@ -133,6 +134,7 @@ export const expiries: Readonly<Record<string, Plant>> = {
   /** Only the sweep notes when an entry was used. */
   useNotNoted: {
     expects: /expires at \d+ what is to live/,
+    seed: 3,
     options: { ...calm, faultMs: 40_000 },
     apply: () => patch(Housekeeping.prototype, 'touched', () => () => {}),
   },

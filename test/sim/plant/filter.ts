@@ -81,6 +81,7 @@ export const filters: Readonly<Record<string, Plant>> = {
   /** A position of another era counts in this one. */
   otherEraResumed: {
     expects: /another era|was left out|not committed|entries/,
+    seed: 6,
     options: { loss: true },
     apply: () => {
       const eras = new WeakMap<Watchers, number>()

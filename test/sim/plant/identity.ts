@@ -16,6 +16,7 @@ export const identities: Readonly<Record<string, Plant>> = {
   /** A member that starts again has the id that it had, as if that came from its host. */
   sameIdentity: {
     expects: any('in name only|falls from|has expired after', lostRecord),
+    seed: 2,
     options: { mix: { ...noFaults, kill: 1, everyMs: 2000 }, faultMs: 20_000 },
     apply: () =>
       patch(
@@ -36,6 +37,7 @@ export const identities: Readonly<Record<string, Plant>> = {
   /** A replica that joins anew has the session that it had. */
   noSession: {
     expects: any(lostRecord, stuck, otherEntries, 'in name only'),
+    seed: 4,
     options: lateAcks,
     apply: () =>
       patch(
@@ -57,6 +59,7 @@ export const identities: Readonly<Record<string, Plant>> = {
    */
   noSessionInAck: {
     expects: any(lostRecord, stuck, otherEntries, 'in name only'),
+    seed: 2,
     options: lateAcks,
     apply: () => {
       const present = (owner: Owner, from: string, session: number): number =>

@@ -62,6 +62,7 @@ export const leases: Readonly<Record<string, Plant>> = {
   /** Calls are judged by the time of the last tick, however long ago that was. */
   cachedNow: {
     expects: any(twoOwners, wrongAnswer, 'housekeeping: '),
+    seed: 2,
     options: {
       settings: { backups: 1, minInSync: 1 },
       mix: { ...noFaults, plot: 1, plots: { sleepingOwner: 10 } },

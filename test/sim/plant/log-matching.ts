@@ -19,12 +19,29 @@ export const logMatching: Readonly<Record<string, Plant>> = {
   /** Logs are matched by seq alone. */
   seqOnlyMatch: {
     expects: any(lostRecord, wrongAnswer, 'holds other entries'),
+    seed: 2,
     options: splitTails,
     apply: () => patch(EpochTable.prototype, 'at', () => () => 1),
+  },
+  /** Whoever takes over writes on under the epoch of the first owner. */
+  epochNotBegun: {
+    expects: any(lostRecord, wrongAnswer, 'holds other entries'),
+    seed: 5,
+    options: splitTails,
+    apply: () =>
+      patch(
+        EpochTable.prototype,
+        'begin',
+        (original) =>
+          function (this: EpochTable, epoch, firstSeq) {
+            if (this.newest === 0) original.call(this, epoch, firstSeq)
+          },
+      ),
   },
   /** A backup keeps what another epoch has written where the owner has something else, and goes on behind it. */
   noTruncate: {
     expects: any(lostRecord, wrongAnswer, 'holds other entries'),
+    seed: 2,
     options: splitTails,
     apply: () => {
       let blindAbove = Number.POSITIVE_INFINITY
@@ -60,6 +77,7 @@ export const logMatching: Readonly<Record<string, Plant>> = {
   /** A backup that becomes the owner cuts off what it does not yet know to be committed. */
   truncateToCommit: {
     expects: any(lostRecord),
+    seed: 3,
     options: { mix: { ...noFaults, kill: 1, everyMs: 1500 }, faultMs: 15_000 },
     apply: () =>
       patch(

@@ -72,6 +72,7 @@ export const placements: Readonly<Record<string, Plant>> = {
   /** A checkpoint does not say who is silent and who is dead. */
   checkpointForgets: {
     expects: /views differ/,
+    seed: 2,
     options: { loss: true, mix: { storeDown: 1, kill: 1, everyMs: 1500 } },
     apply: () =>
       patch(
@@ -88,6 +89,7 @@ export const placements: Readonly<Record<string, Plant>> = {
   /** A founder puts its founding to the log wherever that ends, and all believe the last one. */
   lastFoundingBelieved: {
     expects: /views differ|two owners|failed|is not founded/,
+    seed: 6,
     options: { members: 5, settings: { expectMembers: 1, foundAfterMs: 10 }, mix: noFaults, faultMs: 5000 },
     apply: () => {
       const restoreAppend = patch(

@@ -11,6 +11,8 @@ export interface Plant {
   readonly apply: () => () => void
   /** Under which runs it shows soon. */
   readonly options?: Omit<RunOptions, 'seed'>
+  /** A seed that has shown it, which is tried before all others. */
+  readonly seed?: number
   /** It takes many seeds to show: not for the regular tests. */
   readonly slow?: boolean
 }

@@ -15,6 +15,7 @@ export const proposals: Readonly<Record<string, Plant>> = {
   /** A change that does not show in the log soon is given up, although it can still land. */
   abandonProposal: {
     expects: any(lostRecord, twoOwners, wrongAnswer),
+    seed: 2,
     options: {
       settings: { backups: 1, minInSync: 1 },
       mix: { ...noFaults, kill: 1, plot: 1, plots: { splitAddition: 5 }, everyMs: 3000 },

@@ -51,6 +51,7 @@ export const sessions: Readonly<Record<string, Plant>> = {
   /** A call that comes again from a session that is forgotten is carried out as if it were new. */
   retryAfterClose: {
     expects: /not linearizable|answer:/,
+    seed: 2,
     options: forgetful,
     apply: () =>
       patch(

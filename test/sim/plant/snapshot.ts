@@ -1,8 +1,6 @@
 /** Planted bugs: the snapshot that a learner is taught from. */
 
-import { ByteWriter } from '../../../src/core/base/bytes.ts'
 import { Replica } from '../../../src/core/partition/replica.ts'
-import { EpochTable } from '../../../src/core/replication/epoch-table.ts'
 import { Transfer } from '../../../src/core/replication/transfer.ts'
 import { LogStore } from '../../../src/core/store/log-store.ts'
 import { writeSnapshotBegin } from '../../../src/core/wire/peer-message.ts'
@@ -63,26 +61,10 @@ export const snapshots: Readonly<Record<string, Plant>> = {
           },
       ),
   },
-  /** A learner is not told which epochs wrote the log that it is taught. */
-  epochsNotTaken: {
-    expects: /does not recover|do not settle|commits another record|failed/,
-    options: moving,
-    apply: () =>
-      patch(
-        Replica.prototype,
-        'encodeState',
-        () =>
-          function (this: Replica) {
-            const w = new ByteWriter()
-            new EpochTable().encode(w)
-            this.sessions.encode(w)
-            return w.take()
-          },
-      ),
-  },
   /** A learner forgets what clients have been answered, though it knows their sessions. */
   completionsNotTaken: {
     expects: /not linearizable|answer:/,
+    seed: 3,
     options: {
       ...moving,
       mix: { ...noFaults, leave: 1, kill: 0.4, breakLink: 1, everyMs: 700 },
