@@ -1,7 +1,7 @@
 /**
  * What must hold of the configuration: whoever has read the log up to some place sees what everybody sees there, a mere move
- * never leaves a partition with fewer living replicas than it is to have, data is declared lost only when nobody who
- * holds it lives, and the target table is the one function of roster and table before that it is said to be.
+ * takes no living replica, as far as its owner can know, from a partition that has none to spare, data is declared lost only
+ * when nobody who holds it lives, and the target table is the one function of roster and table before that it is said to be.
  *
  * And of an owner's log: it reaches back to what any of its replicas still lacks.
  */
@@ -15,9 +15,6 @@ import type { ControlStore } from './control-store.ts'
 import type { SimMember } from './member.ts'
 import type { World } from './world.ts'
 
-/** How long a roster must have stood still for a move to be judged by it. */
-const SETTLED_MS = 5000
-
 export class ConfigurationChecker {
   readonly #world: World
   readonly #store: ControlStore
@@ -26,7 +23,8 @@ export class ConfigurationChecker {
   readonly #views = new Map<number, View>()
   readonly #seen = new WeakMap<SimMember, View>()
   #view: View | undefined
-  #rosterMs = 0
+  /** Moves that are judged: each is put to the log again and again. */
+  readonly #moves = new WeakSet<PartitionConfig>()
   readonly #targets = new Map<string, string>()
   /** Boots under which the log has lost its end: two logs have had their versions. */
   readonly #torn = new Set<string>()
@@ -57,6 +55,7 @@ export class ConfigurationChecker {
   }
 
   observeOwner(member: SimMember, owner: Owner): void {
+    this.#proposed(owner, member.engine.view)
     const { tailFirst, head } = owner.replica.store
     for (const { id, ack, base } of owner.log.peers.values()) {
       const has = Math.max(ack, base)
@@ -76,7 +75,6 @@ export class ConfigurationChecker {
       for (const version of this.#views.keys()) if (version > view.version) this.#views.delete(version)
     }
     this.#views.set(view.version, view)
-    if (!before || before.members !== view.members) this.#rosterMs = this.#world.nowMs
     if (before && view.version === before.version + 1) this.#changed(before, view)
   }
 
@@ -84,28 +82,37 @@ export class ConfigurationChecker {
     if (before.configs !== view.configs)
       view.configs.forEach((config, p) => {
         const old = before.configs[p]
-        if (old && old !== config) this.#config(old, config, view)
+        if (old && config.era > old.era) this.#lost(old, config)
       })
   }
 
-  #config(old: PartitionConfig, config: PartitionConfig, view: View): void {
-    if (config.era > old.era) {
-      this.counts.losses!++
-      const living = this.#members().find(({ id, engine }) => {
-        const partition = engine.partitions[config.partition]
-        const holds = partition?.owner ?? (partition?.role === 'backup' && partition.backup)
-        return holds && partition?.config?.era === old.era && old.inSync.includes(id)
-      })
-      if (living)
-        this.#world.fail(`partition ${config.partition} is declared lost, but ${living.host} holds it`)
-    }
-    if (config.reason !== 'moved' || this.#world.nowMs - this.#rosterMs < SETTLED_MS) return
+  #lost(old: PartitionConfig, config: PartitionConfig): void {
+    this.counts.losses!++
+    const living = this.#members().find(({ id, engine }) => {
+      const partition = engine.partitions[config.partition]
+      const holds = partition?.owner ?? (partition?.role === 'backup' && partition.backup)
+      return holds && partition?.config?.era === old.era && old.inSync.includes(id)
+    })
+    if (living)
+      this.#world.fail(`partition ${config.partition} is declared lost, but ${living.host} holds it`)
+  }
+
+  /**
+   * A move is judged when it is proposed, and by what its owner has read: where the store is slow the log may say otherwise
+   * for long, and nobody can know that. One that takes out who is gone already takes no living replica.
+   */
+  #proposed(owner: Owner, view: View): void {
+    const { unresolved, config } = owner
+    if (unresolved?.reason !== 'moved' || this.#moves.has(unresolved)) return
+    this.#moves.add(unresolved)
     this.counts.moves!++
-    const living = config.inSync.filter((id) => view.members.has(id)).length
+    const livingOf = ({ inSync }: PartitionConfig): number =>
+      inSync.filter((id) => view.members.has(id)).length
+    const living = livingOf(unresolved)
     const wanted = Math.min(view.backups + 1, activeMembers(view).length)
-    if (living < wanted)
+    if (living < wanted && living < livingOf(config))
       this.#world.fail(
-        `a move leaves partition ${config.partition} with ${living} living replicas of ${wanted}`,
+        `a move leaves partition ${owner.partition} with ${living} living replicas of ${wanted}`,
       )
   }
 
