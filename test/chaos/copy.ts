@@ -26,6 +26,8 @@ export class Copy {
   /** Partitions that were told anew since the round began: of their keys events may be missing. */
   reset = new Set<number>()
   resets = 0
+  /** Whether the rows of a key were told anew in this round. */
+  #toldAnew: ((key: string) => boolean)[] = []
   readonly #watch: Watch<string, Value>
   readonly #versions = new Map<string, { readonly era: number; readonly seq: number }>()
   readonly #progress = new Progress()
@@ -54,6 +56,7 @@ export class Copy {
   begin(): void {
     this.told = new Map()
     this.reset = new Set()
+    this.#toldAnew = []
   }
 
   /** Resolves when the copy equals what stands in the map; rejects where it does not in time, or where it saw a fault. */
@@ -91,6 +94,7 @@ export class Copy {
       if (change.type === 'clear') throw new Error(`${this.name} was told of a clear that nobody made`)
       this.resets++
       this.reset.add(change.partition)
+      this.#toldAnew.push((key) => change.covers(key))
       for (const key of [...this.#versions.keys()]) if (change.covers(key)) this.#versions.delete(key)
       for (const key of [...this.entries.keys()]) if (change.covers(key)) this.entries.delete(key)
       return
@@ -100,7 +104,9 @@ export class Copy {
     const value = type === 'put' || type === 'snapshot' ? change.value.n : undefined
     if (value !== undefined && this.isFiltered && value >= HALF)
       throw new Error(`${this.name} was told of ${key} = ${value}, which it did not ask for`)
-    if (value === undefined && !this.isFiltered && !this.entries.has(key))
+    // While rows are being told, an entry may go before its row's turn comes.
+    const mayLack = this.isFiltered || this.#toldAnew.some((covers) => covers(key))
+    if (value === undefined && !mayLack && !this.entries.has(key))
       throw new Error(`${this.name} was told that ${key} is gone, which was not there (${version})`)
     if (value === undefined) this.entries.delete(key)
     else this.entries.set(key, value)
