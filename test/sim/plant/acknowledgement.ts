@@ -33,7 +33,7 @@ export const acknowledgements: Readonly<Record<string, Plant>> = {
   /** What most replicas hold counts as committed. */
   ackMajority: {
     expects: any(lostRecord, wrongAnswer),
-    seed: 2,
+    seed: 4,
     apply: () =>
       patch(
         OwnerLog.prototype,
@@ -63,7 +63,7 @@ export const acknowledgements: Readonly<Record<string, Plant>> = {
   /** Reads tell what is not yet committed. */
   dirtyReads: {
     expects: any(wrongAnswer),
-    seed: 5,
+    seed: 2,
     options: {
       members: 4,
       settings: { backups: 2, minInSync: 1 },

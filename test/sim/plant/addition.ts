@@ -17,7 +17,7 @@ export const additions: Readonly<Record<string, Plant>> = {
   /** A learner is not waited for before it is added. */
   noUnion: {
     expects: any(lostRecord),
-    slow: true,
+    seed: 6,
     options: {
       ...splitAdditions,
       members: 4,
@@ -55,7 +55,7 @@ export const additions: Readonly<Record<string, Plant>> = {
   },
   /** A learner counts as level as soon as somebody has begun to teach it. */
   expandEarly: {
-    expects: any('in name only', lostRecord),
+    expects: any('in name only', 'a required peer cannot be dropped', lostRecord),
     apply: () =>
       patch(
         OwnerLog.prototype,

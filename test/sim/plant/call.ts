@@ -1,6 +1,7 @@
 /** Planted bugs: secondary paths of calls: conditions, refusals, order, confirmed reads, whole maps. */
 
 import { GridError } from '../../../src/core/base/errors.ts'
+import { defaultLimits } from '../../../src/core/base/limits.ts'
 import { CallHandler } from '../../../src/core/partition/call-handler.ts'
 import { CallOrder } from '../../../src/core/partition/call-order.ts'
 import { operationTable } from '../../../src/core/partition/operation.ts'
@@ -62,10 +63,12 @@ export const calls: Readonly<Record<string, Plant>> = {
   /** A call that came behind a refused one is carried out before it. */
   orderNotKept: {
     expects: /change places/,
+    seed: 2,
     options: {
       tightness: 'queues',
-      mix: { ...noFaults, pause: 0.5, cut: 0.5, everyMs: 1500 },
-      faultMs: 40_000,
+      settings: { limits: { ...defaultLimits, waitingCallsMax: 2 } },
+      mix: { ...noFaults, cut: 1, everyMs: 3000 },
+      faultMs: 20_000,
     },
     apply: () => patch(CallOrder.prototype, 'admits', () => () => true),
   },

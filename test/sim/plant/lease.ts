@@ -28,6 +28,7 @@ export const leases: Readonly<Record<string, Plant>> = {
   /** A lease counts from when its grant arrived. */
   leaseFromReceipt: {
     expects: doubled,
+    seed: 4,
     options: staleGrants,
     apply: () =>
       patch(
@@ -42,6 +43,7 @@ export const leases: Readonly<Record<string, Plant>> = {
   /** A backup takes over while its promise still holds. */
   shortGrace: {
     expects: doubled,
+    seed: 4,
     options: staleGrants,
     apply: () =>
       patch(
@@ -61,7 +63,7 @@ export const leases: Readonly<Record<string, Plant>> = {
   },
   /** Calls are judged by the time of the last tick, however long ago that was. */
   cachedNow: {
-    expects: any(twoOwners, wrongAnswer, 'housekeeping: '),
+    expects: any(twoOwners, wrongAnswer, 'expires at .* what is to live', 'closes session .* after'),
     seed: 2,
     options: {
       settings: { backups: 1, minInSync: 1 },

@@ -19,7 +19,7 @@ export const logMatching: Readonly<Record<string, Plant>> = {
   /** Logs are matched by seq alone. */
   seqOnlyMatch: {
     expects: any(lostRecord, wrongAnswer, 'holds other entries'),
-    seed: 2,
+    seed: 5,
     options: splitTails,
     apply: () => patch(EpochTable.prototype, 'at', () => () => 1),
   },
@@ -41,7 +41,7 @@ export const logMatching: Readonly<Record<string, Plant>> = {
   /** A backup keeps what another epoch has written where the owner has something else, and goes on behind it. */
   noTruncate: {
     expects: any(lostRecord, wrongAnswer, 'holds other entries'),
-    seed: 2,
+    seed: 5,
     options: splitTails,
     apply: () => {
       let blindAbove = Number.POSITIVE_INFINITY

@@ -44,6 +44,12 @@ export const proposals: Readonly<Record<string, Plant>> = {
   /** A backup is the owner as soon as it has asked to be. */
   activateBeforeWin: {
     expects: any(twoOwners, lostRecord, wrongAnswer),
+    seed: 3,
+    options: {
+      settings: { backups: 2, minInSync: 1 },
+      mix: { ...noFaults, kill: 1, pause: 1, cut: 1, everyMs: 1500 },
+      faultMs: 15_000,
+    },
     apply: () =>
       patch(
         Engine.prototype,
