@@ -37,7 +37,7 @@ export const identities: Readonly<Record<string, Plant>> = {
   /** A replica that joins anew has the session that it had. */
   noSession: {
     expects: any(lostRecord, stuck, otherEntries, 'in name only'),
-    seed: 4,
+    seed: 6,
     options: lateAcks,
     apply: () =>
       patch(
