@@ -29,7 +29,10 @@ export interface ValueChange<K, V, T extends string = 'snapshot' | 'put'> extend
   readonly version: Version
 }
 
-/** The entry is gone (`remove`), or does not match the filter any more (`leave`). */
+/**
+ * The entry is gone (`remove`), or does not match the filter any more (`leave`). While snapshots are being told, it may be one
+ * that was not told of: it went before its turn came.
+ */
 export interface GoneChange<K, T extends string = 'remove' | 'leave'> extends Common {
   readonly type: T
   readonly key: K

@@ -67,6 +67,9 @@ export class ChaosCluster {
   view: View = emptyView
   /** Configs after which a partition began anew, empty, since the round's beginning. */
   losses: PartitionConfig[] = []
+  readonly #lossesSeen = new Set<string>()
+  /** When each incarnation was killed. */
+  readonly #killedMs = new Map<string, number>()
   /** Resolves after more acknowledgements of the load; set by whoever makes the load. */
   acks: (count: number) => Promise<void> = () => Promise.resolve()
   readonly #progress = new Progress()
@@ -235,6 +238,7 @@ export class ChaosCluster {
 
   #gone(member: ChaosMember): void {
     this.hit(member)
+    this.#killedMs.set(member.id, performance.now())
     this.members.delete(member.name)
     void member.parent.ended.then(() => this.hosts.remove(member.host))
   }
@@ -291,9 +295,12 @@ export class ChaosCluster {
         this.#folding = checkpoint ? decodeView(checkpoint.bytes) : emptyView
       },
       onEntries: (entries, caughtUp) => {
-        this.#folding = foldEntries(this.#folding, entries, hashSecret)
+        for (const entry of entries) {
+          const before = this.#folding
+          this.#folding = foldEntries(before, [entry], hashSecret)
+          this.#noteLosses(before, this.#folding)
+        }
         if (!caughtUp) return
-        this.#compare(this.#folding)
         this.view = this.#folding
         this.#isFresh = true
         this.#progress.happened()
@@ -305,10 +312,21 @@ export class ChaosCluster {
     })
   }
 
-  /** Notes eras that rose. */
-  #compare(view: View): void {
-    for (const before of this.view.configs)
-      if ((view.configs[before.partition]?.era ?? before.era) > before.era) this.losses.push(before)
+  /**
+   * Notes eras that rose, each once, however often the log is read. That is right where every replica that the log named in
+   * sync just before was killed: two deaths, or one right after a pause had left its owner alone.
+   */
+  #noteLosses(before: View, view: View): void {
+    if (before.configs === view.configs) return
+    for (const config of before.configs) {
+      const next = view.configs[config.partition]
+      if (next === undefined || next.era <= config.era || this.#lossesSeen.has(next.id)) continue
+      this.#lossesSeen.add(next.id)
+      const deaths = config.inSync.map((id) => this.#killedMs.get(id))
+      if (deaths.includes(undefined)) this.losses.push(config)
+      else if (!this.lost.has(config.partition))
+        this.lost.set(config.partition, Math.max(...deaths.map(Number)))
+    }
   }
 
   // ---- its end

@@ -32,6 +32,7 @@ export interface RoundResult extends Checked {
   readonly resets: number
 }
 
+const LOSS_CODES: ReadonlySet<string> = new Set(['PARTITION_LOST', 'SESSION_EXPIRED'])
 /** How long a fault lasts at most where the load stands still under it. */
 const FORCE_MS = 2000
 
@@ -126,6 +127,8 @@ export class Rounds {
   #checkFailures(): void {
     for (const failure of this.#load.history.failures) {
       const { code, text, record, durationMs } = failure
+      // What was lost with all its replicas says so, and so do the sessions that were kept with it.
+      if (this.#cluster.lost.has(record.partition) && LOSS_CODES.has(code)) continue
       const excuse = this.#records.find(
         (one) =>
           during(failure, one) &&
