@@ -249,8 +249,8 @@ export class Simulation {
   }
 
   #buried({ id }: SimMember): boolean {
-    const { members, silent } = this.store.view
-    return !members.has(id) && !silent.has(id)
+    const { members, silent, past } = this.store.view
+    return !members.has(id) && !silent.has(id) && !past.get(id)
   }
 
   #ended(member: SimMember, reason: string): void {

@@ -17,6 +17,7 @@ import { decodeView, encodeView } from '../membership/checkpoint.ts'
 import type { MemberId, MemberInfo, PartitionConfig } from '../membership/config.ts'
 import { genesis, genesisAnew } from '../membership/genesis.ts'
 import { encodeMessage, type Item, type LogMessage } from '../membership/item.ts'
+import { isDead } from '../membership/roster.ts'
 import { emptyView, foldEntries, type View } from '../membership/view.ts'
 import type { Now } from '../partition/context.ts'
 import { AnnouncementKind, readAnnouncement } from '../wire/message.ts'
@@ -199,8 +200,7 @@ export class ConfigLog {
    */
   ask(key: string, item: Item, now: Now): void {
     if (!this.ready || this.conflicted || this.#folding.clusterId === '') return
-    const last = this.#asked.get(key)
-    if (last !== undefined && now.monoMs - last < AGAIN_MS) return
+    if (now.monoMs - (this.#asked.get(key) ?? Number.NEGATIVE_INFINITY) < AGAIN_MS) return
     this.#asked.set(key, now.monoMs)
     this.#outgoing.push(item)
   }
@@ -378,7 +378,7 @@ export class ConfigLog {
 
   #join(now: Now): void {
     const { view, info } = this
-    if (view.dead.has(info.id)) {
+    if (isDead(view, info.id)) {
       this.#effects.ended('this member has been declared dead')
       return
     }

@@ -60,7 +60,7 @@ export class LogMemory {
   }
 
   /** What the log is to be told of members that it names, or counts as living, for want of knowing better. */
-  corrections({ members, silent, dead, named }: View, self: MemberId): Item[] {
+  corrections({ members, silent, dead, past, named }: View, self: MemberId): Item[] {
     const items: Item[] = []
     for (const id of named.keys()) {
       const info = this.#members.get(id)
@@ -68,7 +68,7 @@ export class LogMemory {
         items.push({ kind: 'member', info })
     }
     for (const [id, secret] of this.#secrets) {
-      if (members.has(id) || silent.has(id))
+      if (members.has(id) || silent.has(id) || past.get(id))
         items.push({ kind: 'remove', member: id, proof: 'certificate', secret })
     }
     return items

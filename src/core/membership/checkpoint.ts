@@ -27,7 +27,7 @@ import {
 } from './field.ts'
 import { packConfigs, packTable, unpackConfigs, unpackTable } from './pack.ts'
 import type { Boot, IgnoredReason, Target, View } from './view.ts'
-import { countNamed, IGNORED_REASONS, membersMax } from './view.ts'
+import { countNamed, IGNORED_REASONS, membersMax, pastMax } from './view.ts'
 
 const FORMAT = 1
 
@@ -53,6 +53,7 @@ export function encodeView(view: View): Uint8Array {
     members: [...view.members.values()].map(writeMember),
     silent: [...view.silent.values()].map(writeMember),
     dead: [...view.dead],
+    past: [...view.past].map(([id, info]) => (info ? writeMember(info) : id)),
     configs: packConfigs(view.configs),
     maps: view.maps.map(({ name, config }) => ({ name, config: writeMapConfig(config) })),
     target: target ? { roster: target.roster, table: packTable(target.table) } : null,
@@ -83,6 +84,7 @@ export function decodeView(bytes: Uint8Array): View {
     members: readMembers(fields, 'members'),
     silent: readMembers(fields, 'silent'),
     dead: readIds(fields, 'dead'),
+    past: maybe(fields, 'past', readPast) ?? new Map(),
     configs,
     named: countNamed(configs),
     maps,
@@ -113,6 +115,19 @@ function readIds(fields: Fields, name: string): Set<string> {
   const ids = list(fields, name)
   if (!ids.every(isId)) throw new GridError('MALFORMED', `${name} holds something that is no id`)
   return new Set(ids)
+}
+
+/** Members, and of the dead the ids alone. */
+function readPast(fields: Fields, name: string): View['past'] {
+  const rows = list(fields, name)
+  if (rows.length > pastMax) throw new GridError('MALFORMED', `too many ${name}`)
+  return new Map(
+    rows.map((row) => {
+      if (isId(row)) return [row, undefined]
+      const info = readMember(row)
+      return [info.id, info]
+    }),
+  )
 }
 
 function readTarget(fields: Fields, partitionCount: number): Target {

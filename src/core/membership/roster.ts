@@ -10,6 +10,11 @@ interface Roster {
   readonly members: ReadonlyMap<MemberId, MemberInfo>
 }
 
+interface Gone {
+  readonly dead: ReadonlySet<MemberId>
+  readonly past: ReadonlyMap<MemberId, MemberInfo | undefined>
+}
+
 /** The members that partitions are placed on, by id. */
 export function activeMembers(view: Roster): MemberInfo[] {
   return [...view.members.values()]
@@ -22,6 +27,11 @@ export function countActive(view: Roster): number {
   let count = 0
   for (const { state } of view.members.values()) if (state === 'active') count++
   return count
+}
+
+/** Whether a member is proven dead, as far as the log remembers. */
+export function isDead({ dead, past }: Gone, member: MemberId): boolean {
+  return dead.has(member) || (past.has(member) && !past.get(member))
 }
 
 /** A digest of the members that partitions are placed on and of where they stand: 16 hexadecimal digits. */

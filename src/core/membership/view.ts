@@ -13,7 +13,7 @@ import type { MapDefinition, MemberId, MemberInfo, MemberState, PartitionConfig,
 import { epochOf, isWellFormed } from './config.ts'
 import type { Item, ItemOf, LogMessage } from './item.ts'
 import { decodeMessage } from './item.ts'
-import { rosterDigest } from './roster.ts'
+import { isDead, rosterDigest } from './roster.ts'
 
 export interface View {
   /** The last entry of the log folded in; 0 before the first. */
@@ -30,6 +30,8 @@ export interface View {
   readonly silent: ReadonlyMap<MemberId, MemberInfo>
   /** Proven dead, while a config or the roll call still names them. */
   readonly dead: ReadonlySet<MemberId>
+  /** Removed, and named no more: the newest `pastMax`, the dead without what they were. A change on its way may name them yet. */
+  readonly past: ReadonlyMap<MemberId, MemberInfo | undefined>
   /** The current config of each partition. */
   readonly configs: readonly PartitionConfig[]
   /** In how many in-sync sets a member is. One that is in none may exit. */
@@ -94,6 +96,7 @@ export const IGNORED_REASONS = [
 export type HashSecret = (secret: string) => string
 
 export const membersMax = 10_000
+export const pastMax = 200
 
 export const emptyView: View = {
   version: 0,
@@ -105,6 +108,7 @@ export const emptyView: View = {
   members: new Map(),
   silent: new Map(),
   dead: new Set(),
+  past: new Map(),
   configs: [],
   named: new Map(),
   maps: [],
@@ -282,9 +286,9 @@ class Draft {
 
   private join(info: MemberInfo): IgnoredReason | undefined {
     const { view } = this
-    if (view.dead.has(info.id)) return 'invalid'
+    if (isDead(view, info.id)) return 'invalid'
     const present = view.members.get(info.id)
-    const known = present ?? view.silent.get(info.id)
+    const known = present ?? view.silent.get(info.id) ?? view.past.get(info.id)
     if (known) {
       // Who it is stays; an older state is a message that came late.
       if (known.name !== info.name || known.secretHash !== info.secretHash) return 'invalid'
@@ -295,15 +299,16 @@ class Draft {
     } else if (view.members.size >= membersMax) return 'full'
     this.members().set(info.id, info)
     if (view.silent.has(info.id)) this.silent().delete(info.id)
+    if (view.past.has(info.id)) view.past = new Map([...view.past].filter(([id]) => id !== info.id))
     return undefined
   }
 
   private remove(message: LogMessage, item: ItemOf<'remove'>): IgnoredReason | undefined {
     const { view } = this
     const { member, proof } = item
-    if (view.dead.has(member)) return 'repeat'
+    if (isDead(view, member)) return 'repeat'
     const present = view.members.get(member)
-    const info = present ?? view.silent.get(member)
+    const info = present ?? view.silent.get(member) ?? view.past.get(member)
     if (!info) return 'stale'
     if (proof === 'silent') {
       if (!present) return 'repeat'
@@ -400,14 +405,17 @@ class Draft {
     this.view.boot = { ...boot, frozen: false }
   }
 
-  /** Drops the dead and the silent that nothing names any more; judged after each message, so alike by all. */
+  /** The dead and the silent that nothing names any more are past, until something does; judged after each message. */
   private forget(): void {
-    const { named, boot, dead, silent } = this.view
+    const { named, boot, dead, silent, past } = this.view
     const wanted = (member: MemberId): boolean =>
       named.has(member) || (boot.frozen && boot.roster.has(member))
-    if (![...dead, ...silent.keys()].some((member) => !wanted(member))) return
-    this.view.dead = new Set([...dead].filter(wanted))
-    this.view.silent = new Map([...silent].filter(([member]) => wanted(member)))
+    if ([...dead, ...silent.keys()].every(wanted) && ![...past.keys()].some(wanted)) return
+    const gone: [MemberId, MemberInfo | undefined][] = [...past, ...silent]
+    const all = new Map(gone.concat([...dead].map((member) => [member, undefined])))
+    this.view.dead = new Set([...all.keys()].filter((member) => wanted(member) && !all.get(member)))
+    this.view.silent = new Map([...all].flatMap(([id, info]) => (info && wanted(id) ? [[id, info]] : [])))
+    this.view.past = new Map([...all].filter(([member]) => !wanted(member)).slice(-pastMax))
     this.copied.add('dead').add('silent')
   }
 

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
+import { decodeView, encodeView } from '../../../src/core/membership/checkpoint.ts'
 import { epochOf } from '../../../src/core/membership/config.ts'
 import { rosterDigest } from '../../../src/core/membership/roster.ts'
 import type { IgnoredReason, View } from '../../../src/core/membership/view.ts'
-import { emptyView, fold } from '../../../src/core/membership/view.ts'
+import { emptyView, fold, pastMax } from '../../../src/core/membership/view.ts'
 import {
   apply,
   BOOT,
@@ -234,6 +235,50 @@ describe('the roster', () => {
     one = apply(one, [{ kind: 'config', next: successor(one.configs[0]!, hex(70), { inSync: [A] }) }])
     expect(one.dead.size).toBe(0)
     expect(one.named.has(B)).toBe(false)
+  })
+
+  test('a change that comes late may name the dead of before: they are known to be dead still', () => {
+    const config = (one: View, id: number, inSync: string[]) =>
+      apply(one, [{ kind: 'config', next: successor(one.configs[0]!, hex(id), { inSync }) }])
+    let one = apply(founded(2, 1, 0), [{ kind: 'remove', member: B, proof: 'left' }], { by: B })
+    expect(one.dead.size).toBe(0)
+    // What it said of itself on its way out comes behind that; and the owner has not read of its leaving.
+    expect(ignored(apply(one, [{ kind: 'member', info: member(2) }]))).toEqual({ invalid: 1 })
+    one = config(one, 70, [A, B])
+    expect([...one.dead]).toEqual([B])
+    one = apply(one, [{ kind: 'remove', member: A, proof: 'certificate', secret: 'secret-1' }])
+    expect([...one.dead]).toEqual([B, A])
+    const lost = { owner: C, inSync: [C], era: 1, reason: 'lost' }
+    one = apply(one, [{ kind: 'lost', next: successor(one.configs[0]!, hex(71), lost), forced: false }])
+    expect(one.configs[0]!.era).toBe(1)
+  })
+
+  test('so are the silent of before; they may come back, and a certificate of them counts', () => {
+    const die = { kind: 'remove', member: B, proof: 'certificate', secret: 'secret-2' } as const
+    const past = apply(founded(2, 1, 0), [{ kind: 'remove', member: B, proof: 'silent' }])
+    expect(past.silent.size).toBe(0)
+    const next = successor(past.configs[0]!, hex(70), { inSync: [A, B] })
+    const named = apply(past, [{ kind: 'config', next }])
+    expect([...named.silent.keys()]).toEqual([B])
+    expect([...apply(named, [die]).dead]).toEqual([B])
+    const dead = apply(apply(past, [die]), [{ kind: 'config', next }])
+    expect([...dead.dead]).toEqual([B])
+    const back = apply(past, [{ kind: 'member', info: member(2) }])
+    expect([back.members.has(B), back.past.size]).toEqual([true, 0])
+    expect(decodeView(encodeView(dead))).toEqual(dead)
+    expect(decodeView(encodeView(past))).toEqual(past)
+    const left = apply(past, [die])
+    expect(decodeView(encodeView(left))).toEqual(left)
+  })
+
+  test('of those before only the newest are remembered', () => {
+    let one = founded(1, 1, 0)
+    for (let n = 2; n < 2 + pastMax + 5; n++) {
+      const leave = { kind: 'remove', member: hex(n), proof: 'silent' } as const
+      one = apply(one, [{ kind: 'member', info: member(n) }, leave])
+    }
+    expect([...one.past.keys()].slice(0, 1)).toEqual([hex(7)])
+    expect(one.past.size).toBe(pastMax)
   })
 })
 
