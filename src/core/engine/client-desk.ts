@@ -8,9 +8,12 @@ import type { MapConfig } from '../membership/config.ts'
 import { readMapConfig, writeMapConfig } from '../membership/field.ts'
 import { lossOf, replicasText } from '../membership/loss.ts'
 import type { View } from '../membership/view.ts'
+import { CallOrder } from '../partition/call-order.ts'
 import type { Now, Outlet } from '../partition/context.ts'
 import type { Partition } from '../partition/partition.ts'
+import { sendRedirect } from '../partition/reply-queue.ts'
 import {
+  type CallView,
   type ClientView,
   MAP_NAME,
   readOpenMap,
@@ -39,6 +42,8 @@ export class ClientDesk {
   readonly #partitions: readonly Partition[]
   readonly #clients = new Set<Outlet>()
   #waiting: WaitingForMap[] = []
+  /** By partition, calls that were refused before this member knew of any. */
+  readonly #early = new Map<number, CallOrder>()
   #view: ClientView | undefined
   #viewPushed: ClientView | undefined
 
@@ -60,7 +65,31 @@ export class ClientDesk {
   left(client: Outlet): void {
     this.#clients.delete(client)
     this.#waiting = this.#waiting.filter((waiting) => waiting.client !== client)
+    for (const order of this.#early.values()) order.forget(client)
     for (const partition of this.#partitions) partition.onClientGone(client)
+  }
+
+  // ---- calls before the founding is known here
+
+  /**
+   * The client has heard of the founding from another member. Calls behind this one may be under way, and arrive when
+   * this member has heard of it, too: they may not be carried out before it.
+   */
+  refuseEarly(client: Outlet, { partition, call, ackUpTo }: CallView): void {
+    const { partitionCount, limits } = this.#settings
+    if (partition < partitionCount) {
+      const order = this.#early.get(partition) ?? new CallOrder(limits.callsPerPartitionMax)
+      this.#early.set(partition, order)
+      order.refused(client, call, ackUpTo)
+    }
+    sendRedirect(client, partition, call, { era: 0, epoch: 0, seq: 0 }, '', false)
+  }
+
+  /** What a partition that there is now has to know of them. */
+  takeEarly(partition: number): CallOrder | undefined {
+    const order = this.#early.get(partition)
+    this.#early.delete(partition)
+    return order
   }
 
   // ---- the view

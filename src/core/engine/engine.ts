@@ -19,7 +19,7 @@ import { packConfigs, unpackConfigs } from '../membership/pack.ts'
 import type { View } from '../membership/view.ts'
 import type { Context, NotableEvent, Now, Outlet } from '../partition/context.ts'
 import { Partition } from '../partition/partition.ts'
-import { sendRedirect, sendRefusal } from '../partition/reply-queue.ts'
+import { sendRefusal } from '../partition/reply-queue.ts'
 import { BlockPool } from '../store/block-pool.ts'
 import { History } from '../store/history.ts'
 import { CallView, MessageType } from '../wire/message.ts'
@@ -115,7 +115,7 @@ export class Engine {
   #viewed(now: Now): void {
     const { view } = this.log
     for (let id = this.partitions.length; id < view.partitionCount; id++) {
-      this.partitions.push(new Partition(id, this.#context))
+      this.partitions.push(new Partition(id, this.#context, this.clients.takeEarly(id)))
     }
     // A replica of the founding begins empty, though others may have gone on since: it has missed no write, for
     // none was confirmed without it.
@@ -222,8 +222,7 @@ export class Engine {
         if (loss) sendRefusal(client, call.partition, call.call, partition.config, loss)
         else if (partition) partition.onCall(call, client, now)
         else if (this.log.founded) throw new GridError('MALFORMED', `there is no partition ${call.partition}`)
-        // The client has heard of the founding from another member.
-        else sendRedirect(client, call.partition, call.call, { era: 0, epoch: 0, seq: 0 }, '', false)
+        else this.clients.refuseEarly(client, call)
         return
       }
       case MessageType.watch:

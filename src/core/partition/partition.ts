@@ -78,11 +78,12 @@ export class Partition {
   #takeover: Takeover | undefined
   readonly #order: CallOrder
 
-  constructor(id: number, context: Context) {
+  /** `order`: of calls that were refused before there were partitions here. */
+  constructor(id: number, context: Context, order = new CallOrder(context.limits.callsPerPartitionMax)) {
     this.id = id
     this.#context = context
     this.#reference = { partition: id, epoch: 0, tag: 0 }
-    this.#order = new CallOrder(context.limits.callsPerPartitionMax)
+    this.#order = order
   }
 
   get role(): PartitionRole {

@@ -1,4 +1,7 @@
-/** What a client is told when the cluster has as many maps as it may have. */
+/**
+ * What a client is told when the cluster has as many maps as it may have, and what is remembered of calls that come before
+ * this member knows of the founding.
+ */
 
 import { expect, test } from 'vitest'
 import { ByteReader, ByteWriter } from '../../../src/core/base/bytes.ts'
@@ -6,7 +9,7 @@ import { ClientDesk } from '../../../src/core/engine/client-desk.ts'
 import type { ConfigLog } from '../../../src/core/engine/config-log.ts'
 import type { Settings } from '../../../src/core/engine/settings.ts'
 import type { Outlet } from '../../../src/core/partition/context.ts'
-import { readMapOpened, writeOpenMap } from '../../../src/core/wire/message.ts'
+import { CallView, MessageType, readMapOpened, writeOpenMap } from '../../../src/core/wire/message.ts'
 
 test('mapsMax does not pass: a client need not ask again', () => {
   const settings = { limits: { mapsMax: 2 } } as unknown as Settings
@@ -19,4 +22,22 @@ test('mapsMax does not pass: a client need not ask again', () => {
   new ClientDesk(settings, log, []).openMap(client, message, { monoMs: 0 } as never)
   const answer = readMapOpened(new ByteReader(Buffer.from(out.take()), 4))
   expect(answer).toMatchObject({ request: 7, outcome: { code: 'TOO_LARGE' } })
+})
+
+test('a call that comes too early is sent on, and those behind it may not overtake it', () => {
+  const settings = { partitionCount: 4, limits: { callsPerPartitionMax: 100 } } as unknown as Settings
+  const desk = new ClientDesk(settings, {} as ConfigLog, [])
+  const links = [1, 2].map(
+    () => ({ out: new ByteWriter(256), closed: false, wake: () => {} }) as unknown as Outlet,
+  )
+  const [link, gone] = links as [Outlet, Outlet]
+  for (const each of links) desk.refuseEarly(each, Object.assign(new CallView(), { partition: 3, call: 1 }))
+  expect(link.out.take()[0]).toBe(MessageType.reply)
+  desk.left(gone)
+  const order = desk.takeEarly(3)!
+  expect(order.admits(link, 2, 0)).toBe(false)
+  expect(order.admits(link, 1, 0)).toBe(true)
+  expect(order.admits(link, 2, 0)).toBe(true)
+  expect(order.admits(gone, 2, 0)).toBe(true)
+  expect(desk.takeEarly(2)).toBe(undefined)
 })
