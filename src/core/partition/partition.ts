@@ -33,6 +33,7 @@ import {
 } from '../wire/peer-message.ts'
 import { CallOrder } from './call-order.ts'
 import type { Context, Now, Outlet } from './context.ts'
+import { operationTable } from './operation.ts'
 import { Owner } from './owner.ts'
 import { Replica } from './replica.ts'
 import { sendRedirect } from './reply-queue.ts'
@@ -67,6 +68,8 @@ export class Partition {
   /** Two histories of this partition exist; it serves nobody until an operator decides. */
   conflicted = false
   #reference: Reference
+  /** Whoever knows this epoch knows of the last declared loss; 0 where there has been none. */
+  #eraEpoch = 0
   #replica: Replica | undefined
   #owner: Owner | undefined
   #backup: BackupLog | undefined
@@ -130,6 +133,7 @@ export class Partition {
     this.#takeover = undefined
     const { self } = this.#context
     const voided = known !== undefined && config.era !== known.era
+    if (voided || (known === undefined && config.era > 0 && config.prev !== '')) this.#eraEpoch = config.epoch
     if (voided) {
       this.#owner?.retire(config)
       this.#drop()
@@ -364,10 +368,19 @@ export class Partition {
   onCall(view: CallView, client: Outlet, now: Now): void {
     const owner = this.#owner
     let refused = true
-    if (!owner || owner.stopped || view.epoch > this.#reference.epoch) this.#redirect(view, client)
+    if (!owner || owner.stopped || view.epoch > this.#reference.epoch || this.#outlived(view))
+      this.#redirect(view, client)
     else if (this.#order.admits(client, view.call, view.ackUpTo)) refused = owner.onCall(view, client, now)
     else owner.refuse(view, client)
     if (refused) this.#order.refused(client, view.call, view.ackUpTo)
+  }
+
+  /**
+   * A write sent by one that had not heard of a declared loss. It may be a late copy of what was done before, answered
+   * and lost with all memory of it: a client that still wants it hears of the new epoch, and sends it again.
+   */
+  #outlived({ epoch, operation }: CallView): boolean {
+    return epoch < this.#eraEpoch && operationTable[operation]?.writes === true
   }
 
   /** A client's link is gone. */

@@ -365,6 +365,22 @@ describe('a takeover', () => {
     expect(read(a, 'k')).toBe('nothing')
     expect(a.notes.join()).toContain('lost')
   })
+
+  test('a late copy of a write from before a declared loss is not carried out after it', () => {
+    const a = new Bench(A)
+    a.adopt(alone)
+    const client = new TestClient()
+    const call = client.put(a, 'k', 1, { epoch: alone.epoch })
+    const next = configOf({ n: 2, owner: A, inSync: [A], era: 2 })
+    a.adopt(next)
+    client.answers()
+    client.put(a, 'k', 1, { call, epoch: alone.epoch })
+    expect(client.answers()).toEqual(['reply 1: notOwner a'])
+    expect(read(a, 'k')).toBe('nothing')
+    client.put(a, 'k', 1, { call, epoch: next.epoch })
+    expect(client.answers()).toEqual(['reply 1: nothing'])
+    expect(read(a, 'k')).toBe('01')
+  })
 })
 
 describe('a handover', () => {
