@@ -95,11 +95,11 @@ export class Owner implements Ownership {
     context.workLater(partition)
   }
 
-  /** The first record of an ownership: once it is committed, so is everything from before. */
+  // The log has decided who owns the partition, and it takes an owner to empty it: full memory cannot stand in the way.
   #begin(): void {
     const { store, epochs } = this.replica
     epochs.begin(this.config.epoch, store.head + 1)
-    store.applyHead(store.append(blankRecord))
+    store.applyHead(store.append(blankRecord, true))
   }
 
   get head(): number {

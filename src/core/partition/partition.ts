@@ -408,8 +408,9 @@ export class Partition {
 
   /** One slice of long work; true when there is more. */
   work(now: Now): boolean {
-    const more = this.#owner?.work(now) === true
-    return this.#replica?.store.compactStep(COMPACT_RECORDS) === true || more
+    // First, for the owner's removals throw while memory is full: that may not keep out what makes room for them.
+    const more = this.#replica?.store.compactStep(COMPACT_RECORDS) === true
+    return this.#owner?.work(now) === true || more
   }
 
   /** Gives the memory back; the member stops. */

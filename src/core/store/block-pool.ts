@@ -7,6 +7,7 @@
  *
  * The last part of the limit (`urgentBytes`) is kept for allocations that cannot be refused without harm: removals,
  * compaction and records that an owner has already accepted. Without it a full member could not even be emptied.
+ * Past the limit go only indexes and the record that begins an ownership, for neither has anyone who could be refused.
  */
 
 import { assert } from '../base/assert.ts'
@@ -145,6 +146,19 @@ export class BlockPool {
     }
     const free = this.#takeFree(capacity, roundUp(leastBytes))
     if (free === undefined) this.#dropFree(this.maxBytes - bytes)
+    const block = free ?? new Block(capacity)
+    this.#usedBytes += block.footprintBytes
+    return block
+  }
+
+  /**
+   * An empty block of at least `bytes`, whatever the limit says: for what can neither be refused nor wait. What is over
+   * the limit is missing at the next `allocate`.
+   */
+  overdraw(bytes: number): Block {
+    const capacity = roundUp(bytes)
+    const free = this.#takeFree(capacity, capacity)
+    if (free === undefined) this.#dropFree(this.maxBytes - footprint(capacity))
     const block = free ?? new Block(capacity)
     this.#usedBytes += block.footprintBytes
     return block

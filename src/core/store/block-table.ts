@@ -63,14 +63,20 @@ export class BlockTable {
     return view.at(bytes, offsetOf(location))
   }
 
-  /** A new block with room for a record of `count` bytes. Throws `STORE_FULL`; history goes first. */
-  open(count: number, urgent: boolean): Block {
+  /**
+   * A new block with room for a record of `count` bytes. History goes first; then it throws `STORE_FULL` or, for a
+   * record that is `certain`, goes past the limit by the smallest block there is.
+   */
+  open(count: number, urgent: boolean, certain = false): Block {
     if (this.freeNumbers.length === 0 && this.blocks.length > NUMBER_MAX) {
       throw new GridError('STORE_FULL', `a partition has ${NUMBER_MAX} blocks`)
     }
     const capacity = this.#capacityFor(count)
     while (!this.pool.canAllocate(capacity, urgent)) if (!this.#history.dropOldest()) break
-    const block = this.pool.allocate(capacity, urgent, Math.max(count, capacity / 4))
+    const block =
+      certain && !this.pool.canAllocate(capacity, urgent)
+        ? this.pool.overdraw(count)
+        : this.pool.allocate(capacity, urgent, Math.max(count, capacity / 4))
     block.number = this.freeNumbers.pop() ?? this.blocks.length
     this.blocks[block.number] = block
     this.bytes[block.number] = block.bytes

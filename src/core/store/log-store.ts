@@ -135,11 +135,11 @@ export class LogStore implements HistoryKeeper {
    * Writes a record with seq `head + 1` to the tail and returns its location. It takes effect when it is applied.
    *
    * Throws `STORE_FULL` or `TOO_LARGE` with nothing changed. Anything but a put may use the pool's urgent part, so
-   * that a full store can be emptied.
+   * that a full store can be emptied; one that is `certain` is written even past the limit (see block-pool.ts).
    */
-  append(input: RecordInput): number {
+  append(input: RecordInput, certain = false): number {
     const count = recordBytes(input)
-    const block = this.#room(count, input.kind !== RecordKind.put)
+    const block = this.#room(count, input.kind !== RecordKind.put, certain)
     const offset = block.used
     writeRecord(block.bytes, offset, this.head + 1, input)
     this.#appended(block, count)
@@ -171,10 +171,10 @@ export class LogStore implements HistoryKeeper {
   }
 
   /** The open tail block if `count` bytes fit, otherwise a new one. */
-  #room(count: number, urgent: boolean): Block {
+  #room(count: number, urgent: boolean, certain = false): Block {
     const open = this.#tail.open
     if (open?.fits(count) === true) return open
-    const block = this.#table.open(count, urgent)
+    const block = this.#table.open(count, urgent, certain)
     this.#tail.push(block, this.head + 1)
     this.#retain()
     return block

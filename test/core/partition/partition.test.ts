@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { blankRecord } from '../../../src/core/store/record.ts'
 import { FLAG_CONFIRMED, FLAG_RETRY, FLAG_SESSION } from '../../../src/core/wire/message.ts'
 import { A, B, Bench, C, configOf, exchange, TestClient } from './support.ts'
 
@@ -565,5 +566,54 @@ describe('a full store', () => {
     expect(a.proposed).toMatchObject([{ inSync: [A] }])
     a.adopt(a.proposed[0]!)
     expect(client.answers()).toHaveLength(100)
+  })
+
+  test('at a member that becomes the owner: it serves reads, takes removals, and refuses puts', () => {
+    const a = new Bench(A)
+    const b = new Bench(B, { maxBytes: 1024 * 1024 })
+    for (const bench of [a, b]) bench.adopt(alone)
+    const client = new TestClient()
+    client.put(a, 'k', 7)
+    a.owner.teach(B, a.now)
+    a.work()
+    exchange(a, b) // A transfer leaves no block in which another record would fit.
+    const both = configOf({ n: 2, ownership: alone.ownership, inSync: [A, B] })
+    for (const bench of [a, b]) bench.adopt(both)
+    exchange(a, b)
+    const { pool } = b.context
+    pool.charge(pool.maxBytes - pool.usedBytes)
+    b.adopt(configOf({ n: 3, owner: B, inSync: [B] }))
+    expect(b.partition.role).toBe('owner')
+    expect(read(b, 'k')).toBe('07')
+    client.answers()
+    client.put(b, 'l', 8)
+    client.remove(b, 'k')
+    expect(client.answers()).toEqual(['reply 2: STORE_FULL', 'reply 3: 01'])
+  })
+
+  test('has its garbage collected although there is no room for what has expired', () => {
+    const a = new Bench(A, { historyBytes: 0, maxBytes: 4 * 1024 * 1024, map: { ttlMs: 1000 } })
+    a.adopt(alone)
+    const client = new TestClient()
+    const rounds = 2 // What the first has written is garbage after the second.
+    for (let i = 0; i < rounds * 1000; i++) client.put(a, `k${i % 1000}`, 'x'.repeat(200), { ackUpTo: i })
+    expect(client.answers().filter((line) => !line.includes('nothing'))).toEqual([])
+    const { pool } = a.context
+    pool.charge(pool.maxBytes - pool.usedBytes)
+    const { store } = a.partition.replica!
+    const fill = (): void => {
+      for (;;) store.applyHead(store.append(blankRecord))
+    }
+    expect(fill).toThrow('STORE_FULL') // No room in the open block, either.
+    a.owner.appended()
+    a.passMs(1001)
+    for (let i = 0; i < 20; i++) {
+      try {
+        a.work()
+      } catch (error) {
+        expect(`${error}`).toContain('STORE_FULL')
+      }
+    }
+    expect(store.count(1)).toBe(0)
   })
 })

@@ -61,6 +61,20 @@ describe('BlockPool', () => {
     expect(pool.reservedBytes).toBeLessThanOrEqual(1100 * KIB)
   })
 
+  it('goes past the limit for what can neither be refused nor wait, and then refuses', () => {
+    const pool = new BlockPool({ maxBytes: 64 * KIB, urgentBytes: 0 })
+    const first = pool.allocate(32 * KIB)
+    const other = pool.allocate(16 * KIB)
+    expect(pool.canAllocate(16 * KIB, true)).toBe(false)
+    pool.release(other)
+    pool.charge(16 * KIB)
+    expect(pool.overdraw(100).capacity).toBe(16 * KIB)
+    expect(pool.usedBytes).toBeGreaterThan(64 * KIB)
+    expect(() => pool.allocate(1, true)).toThrow('STORE_FULL')
+    pool.release(first)
+    expect(pool.allocate(1, true).capacity).toBe(16 * KIB)
+  })
+
   it('counts indexes, which are never refused', () => {
     const pool = new BlockPool({ maxBytes: 100 * KIB, urgentBytes: 0 })
     pool.release(pool.allocate(64 * KIB))
