@@ -420,8 +420,10 @@ export class SimClient extends LinkedClient {
     record.seq = reply.seq
     record.result = answer.result
     const { era, epoch, seq } = reply
-    const wallHigh = wallOf(call.end!)
-    this.#options.answers.check(request, answer, { era, epoch, seq, wallLow: call.wallLow, wallHigh })
+    // The owner's clock may have been set in between, either way.
+    const walls = [call.wallLow, wallOf(call.end!)] as const
+    const [wallLow, wallHigh] = [Math.min(...walls), Math.max(...walls)]
+    this.#options.answers.check(request, answer, { era, epoch, seq, wallLow, wallHigh })
     this.#order.answered(call)
     this.#finish(call)
     if (kind === 'getEntry' && answer.result !== undefined)
