@@ -19,7 +19,8 @@ import {
   writeUnwatch,
   writeWatch,
 } from '../core/wire/message.ts'
-import { decodeValue, encodeValue } from '../core/wire/value.ts'
+import { encodeValue } from '../core/wire/value.ts'
+import { decodeValue } from '../core/wire/value-decode.ts'
 import type { Link } from '../transport/transport.ts'
 import { Channel } from './channel.ts'
 import type { Lane } from './lane.ts'

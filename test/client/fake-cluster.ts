@@ -33,7 +33,8 @@ import {
   writeView,
   writeWatchEnd,
 } from '../../src/core/wire/message.ts'
-import { decodeValue, encodeValue } from '../../src/core/wire/value.ts'
+import { encodeValue } from '../../src/core/wire/value.ts'
+import { decodeValue } from '../../src/core/wire/value-decode.ts'
 import type { Link, Listener, Transport } from '../../src/transport/transport.ts'
 
 const NO_BYTES = Buffer.alloc(0)

@@ -6,7 +6,7 @@
  */
 
 import { RecordKind } from '../../src/core/store/record.ts'
-import { decodeTrusted } from '../../src/core/wire/value.ts'
+import { decodeTrusted } from '../../src/core/wire/value-decode.ts'
 import type { CommittedRecord, Ledger } from './ledger.ts'
 
 /** What stands under a key from `seq` on. */

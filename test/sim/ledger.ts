@@ -5,7 +5,7 @@
 
 import { hashBytes } from '../../src/core/ring/hash.ts'
 import { RecordKind, type RecordView } from '../../src/core/store/record.ts'
-import { decodeTrusted } from '../../src/core/wire/value.ts'
+import { decodeTrusted } from '../../src/core/wire/value-decode.ts'
 import type { Written } from './witness.ts'
 
 export interface CommittedRecord {

@@ -15,7 +15,8 @@ import {
   writeCredit,
   writeWatch,
 } from '../../src/core/wire/message.ts'
-import { decodeTrusted, encodeValue } from '../../src/core/wire/value.ts'
+import { encodeValue } from '../../src/core/wire/value.ts'
+import { decodeTrusted } from '../../src/core/wire/value-decode.ts'
 import type { SimClient } from './client.ts'
 import type { CommittedRecord, Ledger } from './ledger.ts'
 import type { LinkEnd } from './network.ts'

@@ -8,7 +8,8 @@ import { defaultLimits } from '../base/limits.ts'
 import type { MemberInfo } from '../membership/config.ts'
 import { fieldsOf, readMember, writeMember } from '../membership/field.ts'
 import { AnnouncementKind, writeAnnouncement } from '../wire/message.ts'
-import { decodeValue, encodeValue } from '../wire/value.ts'
+import { encodeValue } from '../wire/value.ts'
+import { decodeValue } from '../wire/value-decode.ts'
 
 /** Asks every member to say that it is there. */
 export function whoIsThere(): Uint8Array {

@@ -22,7 +22,7 @@ import {
   writeView,
   writeWatchEnd,
 } from '../wire/message.ts'
-import { decodeValue } from '../wire/value.ts'
+import { decodeValue } from '../wire/value-decode.ts'
 import type { ConfigLog } from './config-log.ts'
 import type { Settings } from './settings.ts'
 

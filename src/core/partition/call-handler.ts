@@ -24,7 +24,7 @@ import {
   ReplyStatus,
   writeError,
 } from '../wire/message.ts'
-import { decodeValue } from '../wire/value.ts'
+import { decodeValue } from '../wire/value-decode.ts'
 import type { Call } from './call.ts'
 import type { Confirmations } from './confirmation.ts'
 import type { Now, Outlet } from './context.ts'

@@ -95,7 +95,7 @@ export class Owner implements Ownership {
     context.workLater(partition)
   }
 
-  // The log has decided who owns the partition, and it takes an owner to empty it: full memory cannot stand in the way.
+  /** Once this record is committed, so is all from before. It takes an owner to empty a partition: full memory is no obstacle. */
   #begin(): void {
     const { store, epochs } = this.replica
     epochs.begin(this.config.epoch, store.head + 1)

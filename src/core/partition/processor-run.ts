@@ -10,7 +10,7 @@ import type { RecordView } from '../store/record.ts'
 import { decodeKey, type Key } from '../wire/key.ts'
 import type { CallView } from '../wire/message.ts'
 import type { EntryView, ProcessorFunction, SetOptions, Version } from '../wire/processor.ts'
-import { decodeTrusted } from '../wire/value.ts'
+import { decodeTrusted } from '../wire/value-decode.ts'
 
 export interface Effect {
   readonly kind: 'none' | 'set' | 'remove'

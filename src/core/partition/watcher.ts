@@ -27,7 +27,7 @@ import {
   writeEventsHeader,
   writeWatchEnd,
 } from '../wire/message.ts'
-import { decodeValue } from '../wire/value.ts'
+import { decodeValue } from '../wire/value-decode.ts'
 import type { Outlet } from './context.ts'
 import type { Ownership } from './ownership.ts'
 

@@ -10,7 +10,7 @@
 import type { ByteWriter } from '../base/bytes.ts'
 import { GridError } from '../base/errors.ts'
 import type { Limits } from '../base/limits.ts'
-import { decodeTrusted } from './value.ts'
+import { decodeTrusted } from './value-decode.ts'
 import {
   BIGINT_BYTES_MAX,
   writeArraySize,

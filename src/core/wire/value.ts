@@ -20,8 +20,6 @@ import {
   writeText,
 } from './value-scalar.ts'
 
-export { decodeTrusted, decodeValue } from './value-decode.ts'
-
 /**
  * What can be stored. The API leaves its type parameter unconstrained, because an interface has no index signature
  * and would not fit; this is the type to check against where a program wants the compiler's help.

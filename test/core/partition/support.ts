@@ -40,7 +40,8 @@ import {
   writeConfig,
 } from '../../../src/core/wire/peer-message.ts'
 import type { ProcessorFunction } from '../../../src/core/wire/processor.ts'
-import { decodeTrusted, encodeValue } from '../../../src/core/wire/value.ts'
+import { encodeValue } from '../../../src/core/wire/value.ts'
+import { decodeTrusted } from '../../../src/core/wire/value-decode.ts'
 
 export const [A, B, C] = ['a', 'b', 'c'].map((letter) => letter.repeat(32)) as [string, string, string]
 export const MAP = 1

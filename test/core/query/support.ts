@@ -7,7 +7,8 @@ import fc from 'fast-check'
 import { ByteWriter } from '../../../src/core/base/bytes.ts'
 import { GridError } from '../../../src/core/base/errors.ts'
 import { defaultLimits } from '../../../src/core/base/limits.ts'
-import { decodeTrusted, encodeValue } from '../../../src/core/wire/value.ts'
+import { encodeValue } from '../../../src/core/wire/value.ts'
+import { decodeTrusted } from '../../../src/core/wire/value-decode.ts'
 
 export const limits = defaultLimits
 

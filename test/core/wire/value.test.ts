@@ -4,8 +4,9 @@ import { describe, expect, it } from 'vitest'
 import { ByteWriter } from '../../../src/core/base/bytes.ts'
 import { GridError } from '../../../src/core/base/errors.ts'
 import { defaultLimits, type Limits } from '../../../src/core/base/limits.ts'
-import { decodeTrusted, decodeValue, encodeValue } from '../../../src/core/wire/value.ts'
+import { encodeValue } from '../../../src/core/wire/value.ts'
 import { checkValue } from '../../../src/core/wire/value-check.ts'
+import { decodeTrusted, decodeValue } from '../../../src/core/wire/value-decode.ts'
 import { anyValue, corrupted } from './value-arbitrary.ts'
 
 const limits: Limits = { ...defaultLimits, depthMax: 8, elementsMax: 1000, valueBytesMax: 128 * 1024 }
