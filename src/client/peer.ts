@@ -26,7 +26,7 @@ export class Peer {
   /** The open link, if there is one. */
   link: Link | undefined
   connecting = false
-  /** The boot of its last view. */
+  /** The boot of the last view that came over the link. */
   boot: string | undefined
   /** Whether a view has named it. */
   listed = false
@@ -72,6 +72,7 @@ export class Peer {
    */
   lost(error: GridError, nowMs: number, chance: number): 'lived' | 'proven' | 'failed' {
     this.link = undefined
+    this.boot = undefined
     this.lastError = error
     const lived = nowMs - this.openedMs >= LIVED_MS
     if (lived || this.proven) this.backoffMs = 0

@@ -30,6 +30,13 @@ interface Ear {
   readonly sinceMs: number
 }
 
+/** A member as views name it. */
+interface Named {
+  readonly id: string
+  readonly address: string
+  readonly name: string
+}
+
 export interface RosterHandler {
   onFrame(peer: Peer, link: Link, bytes: Buffer, start: number, end: number): void
   onOpen(peer: Peer): void
@@ -81,8 +88,23 @@ export class Roster {
     return this.peers.get(id)
   }
 
+  /** The boots that all connected members but one have shown last. */
+  bootsBut(peer: Peer): (string | undefined)[] {
+    const others = [...this.peers.values()].filter((other) => other !== peer && other.link !== undefined)
+    return others.map(({ boot }) => boot)
+  }
+
+  /** Makes a member known that owns something, whether or not the newest view names it. */
+  learn({ id, address, name }: Named): Peer {
+    const known = this.peers.get(id)
+    if (known) return known
+    const peer = this.#peer(id, address)
+    peer.name = name
+    return peer
+  }
+
   /** Makes the members of a new view known, and lets go of those that are no more. */
-  adopt(members: readonly { readonly id: string; readonly address: string; readonly name: string }[]): void {
+  adopt(members: readonly Named[]): void {
     const present = new Set(members.map((member) => member.id))
     for (const member of members) {
       const peer = this.#peer(member.id, member.address)

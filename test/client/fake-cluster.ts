@@ -108,14 +108,15 @@ export class FakeCluster {
     }))
   }
 
-  async add(address?: string): Promise<FakeMember> {
+  /** `told`: whether the others say so at once. */
+  async add(address?: string, told = true): Promise<FakeMember> {
     const member = new FakeMember(this, `m${this.members.length + 1}`)
     await member.listen('test', address)
     this.members.push(member)
     for (const [p, partition] of this.partitions.entries())
       if (p % this.members.length === this.members.length - 1) partition.owner = member
     this.version++
-    this.pushView()
+    if (told) this.pushView()
     return member
   }
 

@@ -155,7 +155,7 @@ describe('when the configuration log was rolled back', () => {
     await map.get(cluster.keyIn(through)) // Its answer comes after the view.
   }
 
-  test('a view of a boot not seen before counts, though its version is lower; an older boot does not', async () => {
+  test('a view of another boot counts, though its version is lower, when the member that showed the last one shows it', async () => {
     const before = cluster.boot
     await show(0, before, 500, 'a', 'b')
     expect(names()).toEqual(['a', 'b'])
@@ -169,13 +169,37 @@ describe('when the configuration log was rolled back', () => {
     expect(names()).toEqual(['e', 'f'])
   })
 
-  test('a member that lags behind shows an old boot for the first time: that heals when it catches up', async () => {
+  test('a boot that one member shows and another does not is kept until one of them goes over', async () => {
     await show(0, boot(2), 20, 'new', 'new')
     await show(1, boot(1), 900, 'old', 'old')
+    expect(names()).toEqual(['new', 'new'])
     await show(1, boot(2), 21, 'newer', 'newer')
     expect(names()).toEqual(['newer', 'newer'])
     await show(0, boot(2), 22, 'newest', 'newest')
     expect(names()).toEqual(['newest', 'newest'])
+  })
+
+  test('a boot that no member shows any more is given up, though it was seen after the one that they show', async () => {
+    const late = await cluster.add()
+    await show(0, boot(1), 20, 'first')
+    await show(0, boot(2), 22, 'astray')
+    expect(names()[0]).toBe('astray')
+    Object.assign(cluster, { boot: boot(1), version: 23 })
+    for (const p of cluster.partitions.keys()) cluster.move(p, late)
+    for (const member of cluster.members) if (member !== late) await member.close()
+    late.sendView()
+    await map.get(cluster.keyIn(0))
+    expect(names()).toEqual(['m3'])
+  })
+
+  test('the owner that a later configuration names is called, whether or not the view is a newer one', async () => {
+    await show(0, boot(2), 20)
+    const joined = await cluster.add(undefined, false)
+    cluster.move(0, joined)
+    await show(1, boot(1), 10)
+    expect(names()).toEqual(['m1', 'm2'])
+    await map.get(cluster.keyIn(0))
+    expect(seen(0).map(({ member }) => member.name)).toEqual(['m3'])
   })
 })
 

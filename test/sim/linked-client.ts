@@ -3,6 +3,7 @@
  * owns which partition.
  */
 
+import { supersedes } from '../../src/client/view-order.ts'
 import { ByteReader, ByteWriter } from '../../src/core/base/bytes.ts'
 import { defaultLimits } from '../../src/core/base/limits.ts'
 import {
@@ -37,10 +38,9 @@ export abstract class LinkedClient extends Process {
   readonly #linkOptions: LinkOptions
   readonly #links = new Map<string, LinkEnd | 'dialling'>()
   /** By partition, as far as this client knows. */
-  readonly #owners: { readonly epoch: number; readonly owner: string }[] = []
+  readonly #owners: { readonly epoch: number; readonly owner: string; readonly address?: string }[] = []
   #view: ClientView | undefined
   readonly #boots = new WeakMap<LinkEnd, string>()
-  readonly #seenBoots = new Set<string>()
   readonly watches = new Map<string, WatchClient>()
   readonly maps: number[] = []
   protected asleep = false
@@ -61,8 +61,8 @@ export abstract class LinkedClient extends Process {
 
   /** The link to the owner of a partition as far as this client knows, or undefined. */
   ownerLink(partition: number): LinkEnd | undefined {
-    const owner = this.#owners[partition]?.owner
-    const address = this.#view?.members.find(({ id }) => id === owner)?.address
+    const { owner, address: told } = this.#owners[partition] ?? {}
+    const address = this.#view?.members.find(({ id }) => id === owner)?.address ?? told
     const link = address === undefined ? undefined : this.#links.get(address)
     return link instanceof Object && !link.closed && link.peer.id === owner ? link : undefined
   }
@@ -94,10 +94,14 @@ export abstract class LinkedClient extends Process {
     if (open.length > 0 && world.chance(0.1)) {
       const end = world.pick(open)
       if (world.chance(0.3)) this.#openAnother(end)
-      endMessage(end.out, beginMessage(end.out, MessageType.viewRequest))
-      end.wake()
+      this.#askForView(end)
     }
     for (const watch of this.watches.values()) watch.follow()
+  }
+
+  #askForView(end: LinkEnd): void {
+    endMessage(end.out, beginMessage(end.out, MessageType.viewRequest))
+    end.wake()
   }
 
   #openMaps(end: LinkEnd): void {
@@ -138,6 +142,8 @@ export abstract class LinkedClient extends Process {
   #closed(address: string, end: LinkEnd | undefined): void {
     if (!end || this.#links.get(address) !== end) return
     this.#links.delete(address)
+    const [other] = this.openLinks
+    if (other) this.#askForView(other)
     for (const watch of this.watches.values()) watch.ended(end)
     this.lost(end)
   }
@@ -181,25 +187,19 @@ export abstract class LinkedClient extends Process {
     }
   }
 
+  /** As in the real client: a view that is not newer still tells who owns what, by epoch. */
   #viewed(end: LinkEnd, view: ClientView): void {
-    if (!this.#view || this.#supersedes(end, view, this.#view)) this.#view = view
+    const others = this.openLinks.filter((other) => other !== end).map((other) => this.#boots.get(other))
+    if (!this.#view || supersedes(view, this.#view, this.#boots.get(end), others)) this.#view = view
     this.#boots.set(end, view.boot)
     view.epochs.forEach((epoch, p) => {
-      const owner = view.members[view.owners[p]!]?.id
-      if (owner !== undefined) this.learn(p, epoch, owner)
+      const owner = view.members[view.owners[p]!]
+      if (owner) this.learn(p, epoch, owner.id, owner.address)
     })
   }
 
-  /** As in the real client: versions fall when the log loses its end, and then its boot is another one. */
-  #supersedes(end: LinkEnd, view: ClientView, before: ClientView): boolean {
-    if (view.boot === before.boot) return view.version >= before.version
-    if (this.#seenBoots.has(view.boot) && this.#boots.get(end) !== before.boot) return false
-    this.#seenBoots.add(before.boot).add(view.boot)
-    return true
-  }
-
-  protected learn(partition: number, epoch: number, owner: string): void {
+  protected learn(partition: number, epoch: number, owner: string, address?: string): void {
     if (epoch <= this.epochOf(partition)) return
-    this.#owners[partition] = { epoch, owner }
+    this.#owners[partition] = { epoch, owner, ...(address === undefined ? {} : { address }) }
   }
 }
