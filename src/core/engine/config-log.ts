@@ -24,9 +24,8 @@ import { AnnouncementKind, readAnnouncement } from '../wire/message.ts'
 import { memberAnnouncement, readMemberAnnouncement, whoIsThere } from './announcement.ts'
 import { LogMemory, numbered } from './log-memory.ts'
 import type { Effects, Settings } from './settings.ts'
+import { Wishes } from './wish.ts'
 
-/** What has not shown in the log for so long is asked for again. */
-const AGAIN_MS = 500
 const ANNOUNCE_MS = 1000
 /** How long a log may show less than this member knows before it is told. */
 const HEAL_AFTER_MS = 2000
@@ -47,11 +46,6 @@ interface Announced {
   /** The cluster that it belongs to already, or empty. */
   readonly clusterId: string
   readonly heardMonoMs: number
-}
-
-interface Proposal {
-  readonly next: PartitionConfig
-  sentMonoMs: number
 }
 
 export class ConfigLog {
@@ -75,8 +69,10 @@ export class ConfigLog {
   #bootSeen = ''
   /** When this member last knew nothing newer than the log. */
   #levelMonoMs = 0
-  readonly #proposals = new Map<number, Proposal>()
-  readonly #asked = new Map<string, number>()
+  readonly #proposals = new Map<number, PartitionConfig>()
+  readonly #wishes = new Wishes()
+  /** When this member last tried to found the log. */
+  #foundMonoMs = Number.NEGATIVE_INFINITY
   #outgoing: Item[] = []
   readonly announced = new Map<MemberId, Announced>()
   /** What a log that has lost its end is to be told. */
@@ -121,7 +117,8 @@ export class ConfigLog {
       this.#effects.note({ kind: 'control-down', detail: `checkpoint ${checkpoint?.seq}: ${error.message}` })
     }
     this.#checkpointSeq = this.#folding.version
-    this.#asked.clear()
+    this.#wishes.clear()
+    this.#foundMonoMs = Number.NEGATIVE_INFINITY
     this.#partedMonoMs = undefined
     this.#say(AnnouncementKind.who)
   }
@@ -191,18 +188,16 @@ export class ConfigLog {
 
   /** Puts a change of configuration to the log until the log shows its outcome. */
   propose(next: PartitionConfig): void {
-    this.#proposals.set(next.partition, { next, sentMonoMs: Number.NEGATIVE_INFINITY })
+    this.#proposals.set(next.partition, next)
   }
 
   /**
-   * Asks for something, once in a while; the caller asks until it sees it in the view. `key` names the wish. Not of a log
-   * without a founding: it would be ignored, and by moving the log's end make the founding fail.
+   * Asks for something, once in a while; the caller asks in each round until it sees it in the view. `key` names the wish.
+   * Not of a log without a founding: it would be ignored, and by moving the log's end make the founding fail.
    */
   ask(key: string, item: Item, now: Now): void {
     if (!this.ready || this.conflicted || this.#folding.clusterId === '') return
-    if (now.monoMs - (this.#asked.get(key) ?? Number.NEGATIVE_INFINITY) < AGAIN_MS) return
-    this.#asked.set(key, now.monoMs)
-    this.#outgoing.push(item)
+    if (this.#wishes.due(key, now.monoMs)) this.#outgoing.push(item)
   }
 
   /** Sends what has been asked for, in as few messages as there can be: the end of a turn. */
@@ -234,13 +229,10 @@ export class ConfigLog {
   }
 
   #flushProposals(now: Now, unresolved: (partition: number) => PartitionConfig | undefined): void {
-    for (const [partition, proposal] of this.#proposals) {
-      if (unresolved(partition) !== proposal.next) {
-        this.#proposals.delete(partition)
-      } else if (now.monoMs - proposal.sentMonoMs >= AGAIN_MS) {
-        proposal.sentMonoMs = now.monoMs
-        this.#outgoing.push({ kind: 'config', next: proposal.next })
-      }
+    for (const [partition, next] of this.#proposals) {
+      if (unresolved(partition) !== next) this.#proposals.delete(partition)
+      else if (this.#wishes.due(next.id, now.monoMs))
+        this.#outgoing.push({ kind: 'config', next })
     }
   }
 
@@ -259,6 +251,7 @@ export class ConfigLog {
     if (now.monoMs - this.#announcedMonoMs >= Math.min(ANNOUNCE_MS, this.#settings.silentRemoveMs / 5)) {
       this.#announcedMonoMs = now.monoMs
       this.#say(AnnouncementKind.member)
+      this.#wishes.tidy(now.monoMs)
     }
     if (!this.ready || this.conflicted) return
     if (this.#folding.clusterId === '') this.#found(now)
@@ -277,8 +270,7 @@ export class ConfigLog {
     const waited = now.monoMs - this.#readyMonoMs
     if (this.founded) {
       const configs = this.view.configs.map((config, p) => newer(config, this.#newest(p)))
-      this.#appendOnce(
-        'found',
+      this.#tryFounding(
         genesisAnew({ view: this.view, configs, evidence: this.#evidence, by: self.id, newId }),
         now,
       )
@@ -295,8 +287,7 @@ export class ConfigLog {
     const first = members.every(({ id }) => id >= self.id)
     if (!first && waited < foundAfterMs + 2 * ANNOUNCE_MS) return
     const { partitionCount, backups, minInSync } = this.#settings
-    this.#appendOnce(
-      'found',
+    this.#tryFounding(
       genesis({
         clusterId: newId(),
         partitionCount,
@@ -311,10 +302,9 @@ export class ConfigLog {
     )
   }
 
-  #appendOnce(key: string, message: LogMessage, now: Now): void {
-    const last = this.#asked.get(key)
-    if (last !== undefined && now.monoMs - last < 2 * ANNOUNCE_MS) return
-    this.#asked.set(key, now.monoMs)
+  #tryFounding(message: LogMessage, now: Now): void {
+    if (now.monoMs - this.#foundMonoMs < 2 * ANNOUNCE_MS) return
+    this.#foundMonoMs = now.monoMs
     // Here the filter does save noise: of several founders, all but the first are refused.
     this.#effects.append(encodeMessage(message), message.id, this.#folding.version)
   }
