@@ -133,7 +133,6 @@ export class ControlStore {
   }
 
   checkpoint(): { readonly seq: number; readonly bytes: Uint8Array } | undefined {
-    // One that covers the founding would be news to those who have yet to read of it.
     if (this.keptSeq === 0 || !this.world.chance(0.3)) return undefined
     const saved = this.saved.at(-1)
     this.checkpointsRead++
@@ -150,6 +149,8 @@ export class ControlHandle {
   readonly #store: ControlStore
   readonly #process: Process
   readonly #face: ControlFace
+  /** Whether the process has started after the founding. */
+  readonly #joined: boolean
   #connection = 0
   /** The connection that the process knows of. */
   #used = 0
@@ -168,6 +169,7 @@ export class ControlHandle {
 
   constructor(store: ControlStore, process: Process, face: ControlFace) {
     this.#store = store
+    this.#joined = store.keptSeq > 0
     this.#process = process
     this.#face = face
     store.handles.add(this)
@@ -217,7 +219,10 @@ export class ControlHandle {
       if (!this.#reachable || !this.#process.alive) return
       this.#connected = true
       const connection = ++this.#connection
-      const checkpoint = this.#store.checkpoint()
+      // One that covers the founding tells those who are named there, and have yet to read of it, too late that they begin
+      // with nothing: they would be in sync in name only, and step aside.
+      const founded = this.#joined || this.seenSeq >= this.#store.keptSeq
+      const checkpoint = founded ? this.#store.checkpoint() : undefined
       this.#seq = checkpoint?.seq ?? 0
       const evidence = this.#store.evidence(this.seenBeforeSeq)
       this.#evidence = evidence

@@ -231,8 +231,7 @@ export class ConfigLog {
   #flushProposals(now: Now, unresolved: (partition: number) => PartitionConfig | undefined): void {
     for (const [partition, next] of this.#proposals) {
       if (unresolved(partition) !== next) this.#proposals.delete(partition)
-      else if (this.#wishes.due(next.id, now.monoMs))
-        this.#outgoing.push({ kind: 'config', next })
+      else if (this.#wishes.due(next.id, now.monoMs)) this.#outgoing.push({ kind: 'config', next })
     }
   }
 

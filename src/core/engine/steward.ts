@@ -7,7 +7,7 @@
  * table: add, hand over, remove, a few at a time.
  */
 
-import { type MemberId, nextEpoch, type PartitionConfig } from '../membership/config.ts'
+import { type MemberId, nextEpoch, type PartitionConfig, successorOf } from '../membership/config.ts'
 import { heirOf, lostConfig } from '../membership/loss.ts'
 import { targetOf, wishes } from '../membership/placement.ts'
 import { emptyView, type Target, type View } from '../membership/view.ts'
@@ -146,8 +146,8 @@ export class Steward {
     let aside = this.#asides.get(partition.id)
     if (aside?.next.prev !== id) {
       const rest = inSync.filter((member) => member !== self.id)
-      const change = { inSync: rest, reason: 'holds nothing', by: self.id }
-      aside = { sinceMonoMs: now.monoMs, next: { ...config, ...change, epoch, id: newId(), prev: id } }
+      const change = { epoch, id: newId(), inSync: rest, reason: 'holds nothing', by: self.id }
+      aside = { sinceMonoMs: now.monoMs, next: successorOf(config, change) }
       this.#asides.set(partition.id, aside)
     }
     if (view.members.has(owner) && now.monoMs - aside.sinceMonoMs < timing.graceMs) return

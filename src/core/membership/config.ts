@@ -115,6 +115,18 @@ export function isWellFormed(config: PartitionConfig, partitionCount: number): b
   )
 }
 
+/** The configuration that is to replace `config`. Another owner begins another ownership. */
+export function successorOf(
+  config: PartitionConfig,
+  change: Pick<PartitionConfig, 'epoch' | 'id' | 'reason' | 'by'> & {
+    readonly owner?: MemberId
+    readonly inSync?: readonly MemberId[]
+  },
+): PartitionConfig {
+  const next = { ...config, ...change, prev: config.id }
+  return next.owner === config.owner ? next : { ...next, ownership: next.id }
+}
+
 /** Whether `value` is an integer in `[0, max]`. */
 export function isCount(value: unknown, max: number): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max

@@ -32,7 +32,7 @@ import type { Housekeeping } from './housekeeping.ts'
 import { operationTable } from './operation.ts'
 import type { Ownership } from './ownership.ts'
 import { Query } from './query-run.ts'
-import { type Position, sendRedirect, sendReply } from './reply-queue.ts'
+import { type Position, sendReply } from './reply-queue.ts'
 import { type Session, writeSessionOpen } from './session-table.ts'
 
 /** Part of the memory that user writes leave to removals, expiry and the protocol itself. */
@@ -392,10 +392,8 @@ export class CallHandler implements Call {
   }
 
   /** The ownership is over: calls that have not been carried out go to the new owner. */
-  abandon(position: Position, owner: string): void {
-    for (const { client, view } of this.#queries) {
-      sendRedirect(client, this.owner.partition, view.call, position, owner, false)
-    }
+  abandon(visit: (client: Outlet, call: number) => void): void {
+    for (const { client, view } of this.#queries) visit(client, view.call)
     this.#queries = []
   }
 

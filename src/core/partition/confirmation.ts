@@ -11,7 +11,7 @@ import { MessageType } from '../wire/message.ts'
 import { writeBeacon } from '../wire/peer-message.ts'
 import type { Outlet } from './context.ts'
 import type { Ownership } from './ownership.ts'
-import { type Position, sendRedirect } from './reply-queue.ts'
+import type { Position } from './reply-queue.ts'
 
 interface HeldRead {
   readonly dependsOn: number
@@ -71,10 +71,8 @@ export class Confirmations {
     if (this.#next.length > 0) this.#begin()
   }
 
-  abandon(position: Position, owner: MemberId): void {
-    for (const { client, call } of [...this.#covered, ...this.#next]) {
-      sendRedirect(client, this.#owner.partition, call, position, owner, false)
-    }
+  abandon(visit: (client: Outlet, call: number) => void): void {
+    for (const { client, call } of [...this.#covered, ...this.#next]) visit(client, call)
     this.#covered = []
     this.#next = []
     this.#missing.clear()

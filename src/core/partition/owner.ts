@@ -9,7 +9,7 @@
 
 import { assert } from '../base/assert.ts'
 import { GridError } from '../base/errors.ts'
-import type { MemberId, PartitionConfig } from '../membership/config.ts'
+import { type MemberId, type PartitionConfig, successorOf } from '../membership/config.ts'
 import { OwnerLog, Peer } from '../replication/owner-log.ts'
 import { QUEUED_BYTES, sendRecords } from '../replication/send.ts'
 import { Transfer } from '../replication/transfer.ts'
@@ -134,15 +134,17 @@ export class Owner implements Ownership {
     return this.replies.size + this.confirmations.size + this.#calls.queued
   }
 
-  /** Another owner has been chosen. Returns whether nothing was left that is not committed. */
-  retire(config: PartitionConfig): boolean {
+  /** Another owner has been chosen; `refused` hears of each call that goes to it. Whether nothing was left uncommitted. */
+  retire(config: PartitionConfig, refused: (client: Outlet, call: number) => void): boolean {
     const clean = this.stopped && this.commit >= this.head && this.replies.size === 0
     const position = { era: config.era, epoch: config.epoch, seq: 0 }
-    this.replies.abandon((client, call) =>
-      sendRedirect(client, this.partition, call, position, config.owner, true),
-    )
-    this.confirmations.abandon(position, config.owner)
-    this.#calls.abandon(position, config.owner)
+    const redirect = (maybeApplied: boolean) => (client: Outlet, call: number) => {
+      sendRedirect(client, this.partition, call, position, config.owner, maybeApplied)
+      refused(client, call)
+    }
+    this.replies.abandon(redirect(true))
+    this.confirmations.abandon(redirect(false))
+    this.#calls.abandon(redirect(false))
     this.watchers.end('NOT_OWNER', 'the partition has moved')
     this.close()
     return clean
@@ -165,21 +167,8 @@ export class Owner implements Ownership {
     assert(this.unresolved === undefined, 'one proposal at a time')
     this.watchers.tell()
     const { config, context } = this
-    const id = context.newId()
-    const owner = change.owner ?? config.owner
-    const inSync = change.inSync ?? config.inSync
-    assert(inSync.includes(owner), 'an owner is in sync')
-    this.unresolved = {
-      ...config,
-      epoch,
-      id,
-      prev: config.id,
-      owner,
-      ownership: owner === config.owner ? config.ownership : id,
-      inSync,
-      reason: change.reason,
-      by: context.self,
-    }
+    this.unresolved = successorOf(config, { ...change, epoch, id: context.newId(), by: context.self })
+    assert(this.unresolved.inSync.includes(this.unresolved.owner), 'an owner is in sync')
     context.propose(this.unresolved)
   }
 

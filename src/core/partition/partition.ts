@@ -15,7 +15,7 @@
 import { assert } from '../base/assert.ts'
 import { ByteWriter } from '../base/bytes.ts'
 import { GridError } from '../base/errors.ts'
-import type { MemberId, PartitionConfig } from '../membership/config.ts'
+import { type MemberId, type PartitionConfig, successorOf } from '../membership/config.ts'
 import { packConfigs } from '../membership/pack.ts'
 import { BackupLog } from '../replication/backup-log.ts'
 import { type CallView, MessageType } from '../wire/message.ts'
@@ -135,7 +135,7 @@ export class Partition {
     const voided = known !== undefined && config.era !== known.era
     if (voided || (known === undefined && config.era > 0 && config.prev !== '')) this.#eraEpoch = config.epoch
     if (voided) {
-      this.#owner?.retire(config)
+      this.#owner?.retire(config, this.#refusedLater)
       this.#drop()
       this.#context.note({
         kind: 'lost',
@@ -168,7 +168,7 @@ export class Partition {
 
   #follow(config: PartitionConfig, known: PartitionConfig | undefined, fresh: boolean, now: Now): void {
     if (this.#owner) {
-      const drained = this.#owner.retire(config)
+      const drained = this.#owner.retire(config, this.#refusedLater)
       this.#owner = undefined
       const replica = this.#replica
       assert(replica !== undefined, 'an owner has a replica')
@@ -198,7 +198,7 @@ export class Partition {
   /** Not named in sync: a learner goes on while its owner does, anything else ends. */
   #stepOut(config: PartitionConfig, known: PartitionConfig | undefined, now: Now): void {
     if (known?.inSync.includes(this.#context.self) || this.#teacher !== config.owner) {
-      this.#owner?.retire(config)
+      this.#owner?.retire(config, this.#refusedLater)
       this.#drop()
     } else {
       this.#backup?.follow(now.monoMs, known?.ownership === config.ownership)
@@ -344,21 +344,9 @@ export class Partition {
     if (this.conflicted || !config || !backup || backup.revoked || this.role !== 'backup') return
     const { self } = this.#context
     backup.revoked = true
-    const id = this.#context.newId()
     const inSync = config.inSync.filter((member) => member !== config.owner)
-    this.#takeover = {
-      next: {
-        ...config,
-        epoch,
-        id,
-        prev: config.id,
-        owner: self,
-        ownership: id,
-        inSync,
-        reason: proof,
-        by: self,
-      },
-    }
+    const change = { epoch, id: this.#context.newId(), owner: self, inSync, reason: proof, by: self }
+    this.#takeover = { next: successorOf(config, change) }
     this.#context.note({ kind: 'takeover', partition: this.id, detail: proof })
     this.#context.propose(this.#takeover.next)
   }
@@ -382,6 +370,9 @@ export class Partition {
   #outlived({ epoch, operation }: CallView): boolean {
     return epoch < this.#eraEpoch && operationTable[operation]?.writes === true
   }
+
+  /** A call that had been taken is refused after all: those behind it on its link may not pass it, either. */
+  readonly #refusedLater = (client: Outlet, call: number): void => this.#order.refused(client, call, 0)
 
   /** A client's link is gone. */
   onClientGone(client: Outlet): void {

@@ -344,6 +344,27 @@ describe('a takeover', () => {
     expect(a.context.pool.usedBytes).toBe(0)
   })
 
+  test('an owner that is replaced and soon the owner again lets no call pass those that it had sent on', () => {
+    const [a, b] = replicas() as [Bench, Bench]
+    const client = new TestClient()
+    const first = client.put(a, 'k', 1)
+    for (const bench of [a, b]) bench.adopt(configOf({ n: 2, owner: B, inSync: [B] }))
+    expect(client.answers()).toEqual(['reply 1: moved b'])
+    b.owner.teach(A, b.now)
+    b.work()
+    exchange(a, b)
+    for (const bench of [a, b]) bench.adopt(configOf({ n: 3, owner: B, inSync: [B, A] }))
+    exchange(a, b)
+    a.adopt(configOf({ n: 4, owner: A, inSync: [A] }))
+    // Sent before the client had heard of any of it.
+    client.put(a, 'k', 2)
+    expect(client.answers()).toEqual(['reply 2: OVERLOADED'])
+    client.put(a, 'k', 1, { call: first, flags: FLAG_RETRY })
+    client.put(a, 'k', 2, { call: 2, flags: FLAG_RETRY })
+    expect(client.answers()).toEqual(['reply 1: nothing', 'reply 2: nothing'])
+    expect(read(a, 'k')).toBe('02')
+  })
+
   test('an acknowledgement of an earlier session counts for nothing', () => {
     const [a, b] = replicas() as [Bench, Bench]
     const client = new TestClient()
