@@ -36,7 +36,6 @@ export interface LogChange {
   readonly by: string
   /** A death or a silence is its reason. */
   readonly forced: boolean
-  readonly explained: boolean
   readonly text: string
 }
 
@@ -46,8 +45,11 @@ export class Ledger {
   acting = true
   /** Told of each change that no action explains. */
   onUnexplained: (change: LogChange) => void = () => {}
-  /** All that were forced, and all that nothing explains. */
-  readonly notable: LogChange[] = []
+  /**
+   * The changes that nothing explains, and no others: an hour of churn has thousands that a kill explains, and to keep
+   * their texts made this process grow by several MiB, which was judged as growth of the clients in it.
+   */
+  readonly #unexplained: LogChange[] = []
   readonly counts: Record<string, number> = {}
   readonly #control: Control
   readonly #killed = new Set<string>()
@@ -79,8 +81,8 @@ export class Ledger {
     this.#killed.add(incarnation)
   }
 
-  unexplained(): LogChange[] {
-    return this.notable.filter(({ explained }) => !explained)
+  unexplained(): readonly LogChange[] {
+    return this.#unexplained
   }
 
   /** Resolves when the view meets a condition. */
@@ -156,15 +158,17 @@ export class Ledger {
     }
   }
 
-  #note(change: Omit<LogChange, 'forced' | 'explained'>): void {
+  #note(change: Omit<LogChange, 'forced'>): void {
     const { reason, out } = change
     this.counts[reason] = (this.counts[reason] ?? 0) + 1
     const forced = FORCED.has(reason) || reason === 'certificate' || reason === 'successor'
     const explained = forced
       ? reason !== 'lost' && out.length > 0 && out.every((id) => this.#killed.has(id))
       : this.acting
-    if (forced || !explained) this.notable.push({ ...change, forced, explained })
-    if (!explained) this.onUnexplained({ ...change, forced, explained })
+    if (explained) return
+    const found = { ...change, forced }
+    this.#unexplained.push(found)
+    this.onUnexplained(found)
   }
 
   #textOf(last: PartitionConfig, next: PartitionConfig): string {
