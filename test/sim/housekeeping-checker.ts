@@ -24,8 +24,9 @@ class Book {
   readonly maps = new Map<number, Map<string, Entry>>()
   /** When each session wrote last, on the owner's monotonic clock. */
   readonly sessionMonoMs = new Map<number, number>()
+  /** Writes whose commit is not known yet: the session as all owners name it, and when. */
+  readonly uncommitted: { readonly seq: number; readonly session: string; readonly atMs: number }[] = []
   readonly wallStepMs: number
-  readonly sinceMonoMs: number
   head: number
   /** The newest record that is no removal. */
   newest = 0
@@ -34,7 +35,6 @@ class Book {
   constructor(owner: Owner, wallStepMs: number, now: Now, before?: Book) {
     const { store } = owner.replica
     this.wallStepMs = before?.wallStepMs ?? wallStepMs
-    this.sinceMonoMs = before?.sinceMonoMs ?? now.monoMs
     for (const [session, monoMs] of before?.sessionMonoMs ?? []) this.sessionMonoMs.set(session, monoMs)
     this.head = store.head
     for (const map of store.mapIds())
@@ -59,6 +59,8 @@ class Book {
 export class HousekeepingChecker {
   readonly #world: World
   readonly #books = new WeakMap<Owner, Book>()
+  /** When each session wrote last, whoever was the owner, in time of the world; of what is committed. */
+  readonly #sessionMs = new Map<string, number>()
   readonly counts: Record<string, number> = {}
 
   constructor(world: World) {
@@ -68,6 +70,10 @@ export class HousekeepingChecker {
   /** After a turn of `member`, in which it may have appended. */
   observe(member: SimMember, owner: Owner): void {
     let book = this.#books.get(owner)
+    while (book?.uncommitted[0] !== undefined && book.uncommitted[0].seq <= owner.commit) {
+      const { session, atMs } = book.uncommitted.shift()!
+      this.#sessionMs.set(session, Math.max(atMs, this.#sessionMs.get(session) ?? 0))
+    }
     if (book?.head === owner.head) return
     const now = member.clocks()
     const { store } = owner.replica
@@ -89,7 +95,11 @@ export class HousekeepingChecker {
 
   #appended(member: SimMember, owner: Owner, book: Book, record: RecordView, now: Now): void {
     const { kind, seq } = record
-    if (record.hasEnvelope) book.sessionMonoMs.set(record.session, now.monoMs)
+    if (record.hasEnvelope) {
+      book.sessionMonoMs.set(record.session, now.monoMs)
+      const session = nameOf(owner, record.session)
+      book.uncommitted.push({ seq, session, atMs: this.#world.nowMs })
+    }
     if (kind === RecordKind.put) book.put(record, now.wallMs)
     else if (kind === RecordKind.clear) book.entries(record.map).clear()
     else if (kind === RecordKind.remove) this.#removed(member, owner, book, record, now)
@@ -134,9 +144,13 @@ export class HousekeepingChecker {
   #closed(member: SimMember, owner: Owner, book: Book, record: RecordView, now: Now): void {
     this.#count('sessions closed')
     const session = record.bytes.readUInt32LE(record.valueStart)
-    const idleMs = now.monoMs - (book.sessionMonoMs.get(session) ?? book.sinceMonoMs)
+    const here = book.sessionMonoMs.get(session)
     book.sessionMonoMs.delete(session)
-    if (idleMs < owner.context.timing.sessionIdleMs)
+    const elsewhere = this.#sessionMs.get(nameOf(owner, session)) ?? Number.NEGATIVE_INFINITY
+    const idleMs = here === undefined ? this.#world.nowMs - elsewhere : now.monoMs - here
+    // What it has from other owners comes by their clocks, which run a little faster or slower.
+    const leastMs = owner.context.timing.sessionIdleMs * (here === undefined ? 0.95 : 1)
+    if (idleMs < leastMs)
       this.#fail(member, owner, `closes session ${session} after ${Math.round(idleMs)} ms`)
   }
 
@@ -147,6 +161,11 @@ export class HousekeepingChecker {
   #fail(member: SimMember, owner: Owner, what: string): never {
     return this.#world.fail(`housekeeping: ${member.host} ${what} (partition ${owner.partition})`)
   }
+}
+
+/** A session's number is given once in an era of a partition, by a committed record. */
+function nameOf({ partition, config }: Owner, session: number): string {
+  return `${partition} ${config.era} ${session}`
 }
 
 function keyOf(record: RecordView): string {

@@ -151,7 +151,6 @@ export class CallHandler implements Call {
       }
       return false
     }
-    session.usedMonoMs = this.now.monoMs
     // A late copy of a call that the client has long had its answer to.
     if (view.call <= session.ackUpTo) return true
     session.acknowledge(view.ackUpTo)
@@ -168,6 +167,18 @@ export class CallHandler implements Call {
     const { seq, status, reply } = completion
     this.#answer(seq, this.#position(seq), status, reply, 0, reply.length)
     return true
+  }
+
+  /**
+   * Whether the session is in use and has left no record for long. Only records tell the other replicas that it is: one
+   * that took over would close it, and the call that comes again from the death of this owner would not be known.
+   */
+  get #fading(): boolean {
+    const session = this.#session
+    return (
+      session !== undefined &&
+      this.now.monoMs - session.usedMonoMs > this.owner.context.timing.sessionIdleMs / 2
+    )
   }
 
   #position(seq: number): Position {
@@ -233,7 +244,7 @@ export class CallHandler implements Call {
   }
 
   unchanged(dependsOn: number): void {
-    if ((this.view.flags & FLAG_RETRY) === 0) this.read(dependsOn)
+    if ((this.view.flags & FLAG_RETRY) === 0 && !this.#fading) this.read(dependsOn)
     else this.#write(RecordKind.noop, EMPTY, 0, 0, 0)
   }
 
@@ -287,6 +298,7 @@ export class CallHandler implements Call {
     const seq = store.head
     const size = payload.length - payload.start
     const reply = size === 0 ? EMPTY : payload.take()
+    session.usedMonoMs = this.now.monoMs
     session.complete(view.call, view.ackUpTo, { seq, status: ReplyStatus.ok, reply })
     owner.appended()
     const position = this.#position(seq)
@@ -361,8 +373,8 @@ export class CallHandler implements Call {
         envelope: undefined,
       }),
     )
+    sessions.nowMonoMs = now.monoMs
     const session = sessions.open(number, client.peer.id)
-    session.usedMonoMs = now.monoMs
     owner.appended()
     return session
   }

@@ -45,7 +45,7 @@ export interface Timing {
   readonly leaseMs: number
   /** A backup that has granted nothing for so long takes over. At least 1.5 × `leaseMs`. */
   readonly graceMs: number
-  /** A session unused for so long is closed. At least 4 × the longest deadline of a call. */
+  /** A session that has left no record for so long is closed. At least 4 × the longest deadline of a call. */
   readonly sessionIdleMs: number
 }
 

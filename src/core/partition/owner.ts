@@ -76,11 +76,11 @@ export class Owner implements Ownership {
     const { store } = replica
     this.replies = new ReplyQueue(partition, store)
     // What was received and not yet known to be committed is part of this owner's history from now on.
+    replica.sessions.nowMonoMs = now.monoMs
     store.applyTo(store.head, replica.applied)
     this.lastRemovalSeq = store.head
     this.firstSeq = store.head + 1
     this.epochOfOwnership = config.epoch
-    for (const session of replica.sessions.sessions()) session.usedMonoMs = now.monoMs
     for (const id of config.inSync) {
       if (id !== context.self)
         this.log.join(new Peer(id, this.#newSession(), store.head + 1, now.monoMs, false))
@@ -195,7 +195,7 @@ export class Owner implements Ownership {
     const { store } = this.replica
     const session = this.#newSession()
     const peer = new Peer(id, session, store.head + 1, now.monoMs, true)
-    peer.transfer = new Transfer(store, session, this.replica.encodeState(), this.context.chunkBytes)
+    peer.transfer = new Transfer(store, session, this.replica.encodeState(now), this.context.chunkBytes)
     peer.base = peer.transfer.base
     this.log.join(peer)
     peer.transfer.begin(outlet.out, this.reference)

@@ -264,6 +264,7 @@ export class Partition {
       return
     }
     if (backup.revoked || (this.role === 'learner' && m.session !== this.#learnerSession)) return
+    if (this.#replica) this.#replica.sessions.nowMonoMs = now.monoMs
     try {
       const matched = backup.replicate(m)
       const type = matched.kind === 'ack' ? MessageType.ack : MessageType.nack
@@ -279,6 +280,7 @@ export class Partition {
     if (!this.#gate(from, ref) || from !== this.config?.owner) return false
     const backup = this.#backup
     if (!backup || backup.revoked) return false
+    if (this.#replica) this.#replica.sessions.nowMonoMs = now.monoMs
     backup.committed(commit)
     backup.promisedMonoMs = now.monoMs
     return true
@@ -315,7 +317,7 @@ export class Partition {
   }
 
   #endTransfer(incoming: Incoming, replica: Replica, now: Now): void {
-    replica.decodeState(incoming.state.take())
+    replica.decodeState(incoming.state.take(), now)
     replica.store.startAt(incoming.base)
     this.#backup = new BackupLog(replica.store, replica.epochs, incoming.base, now.monoMs, replica.applied)
     this.#learnerSession = incoming.session

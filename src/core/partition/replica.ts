@@ -9,7 +9,7 @@ import { EpochTable } from '../replication/epoch-table.ts'
 import { LogStore } from '../store/log-store.ts'
 import { RecordKind, type RecordView } from '../store/record.ts'
 import { readId } from '../wire/message.ts'
-import type { Context } from './context.ts'
+import type { Context, Now } from './context.ts'
 import { SessionTable } from './session-table.ts'
 
 export class Replica {
@@ -37,16 +37,18 @@ export class Replica {
   }
 
   /** What a learner needs besides the entries. */
-  encodeState(): Uint8Array {
+  encodeState(now: Now): Uint8Array {
     const w = new ByteWriter()
+    this.sessions.nowMonoMs = now.monoMs
     this.epochs.encode(w)
     this.sessions.encode(w)
     return w.take()
   }
 
   /** @throws GridError `MALFORMED` */
-  decodeState(state: Uint8Array): void {
+  decodeState(state: Uint8Array, now: Now): void {
     const r = new ByteReader(state)
+    this.sessions.nowMonoMs = now.monoMs
     this.epochs.decode(r)
     this.sessions.decode(r)
     if (r.remaining > 0) throw new GridError('MALFORMED', 'state of a transfer with bytes left over')

@@ -6,7 +6,9 @@
  * each call up to which number it has every answer; completions up to there are dropped. A session is opened and
  * closed by records of its own, which give it a short number within the partition.
  *
- * The table changes only by records (owner: as they are appended; backup: as they are applied), so replicas agree.
+ * The table changes only by records (owner: as they are appended; backup: as they are applied), so replicas agree. Each
+ * replica notes the time of a session's last record on its own clock, and a learner is told the ages: if idleness began
+ * anew with each owner, sessions would never end in a partition that changes hands more often than they are remembered.
  */
 
 import type { ByteReader, ByteWriter } from '../base/bytes.ts'
@@ -30,15 +32,16 @@ export class Session {
   /** The highest call that took effect. */
   lastCall = 0
   readonly completions = new Map<number, Completion>()
-  /** When the owner last heard of it, on its own clock; starts again after a failover. */
-  usedMonoMs = 0
+  /** When its last record came in, on this replica's clock: never before the owner appended it. */
+  usedMonoMs: number
   /** Memory of the answers kept, about: here, and in the whole table. */
   bytes = 0
   readonly #total: { bytes: number }
 
-  constructor(number: number, id: string, total: { bytes: number }) {
+  constructor(number: number, id: string, monoMs: number, total: { bytes: number }) {
     this.number = number
     this.id = id
+    this.usedMonoMs = monoMs
     this.#total = total
   }
 
@@ -91,6 +94,8 @@ export class SessionTable {
   readonly #byId = new Map<string, Session>()
   readonly #total = { bytes: 0 }
   #lastNumber = 0
+  /** The time of this turn, for the records that are applied in it. */
+  nowMonoMs = 0
 
   get size(): number {
     return this.#byNumber.size
@@ -114,7 +119,7 @@ export class SessionTable {
   }
 
   open(number: number, id: string): Session {
-    const session = new Session(number, id, this.#total)
+    const session = new Session(number, id, this.nowMonoMs, this.#total)
     this.#byNumber.set(number, session)
     this.#byId.set(id, session)
     this.#lastNumber = Math.max(this.#lastNumber, number)
@@ -134,6 +139,7 @@ export class SessionTable {
     if (!record.hasEnvelope) return
     const session = this.#byNumber.get(record.session)
     if (!session) return
+    session.usedMonoMs = this.nowMonoMs
     const { replyStart, replyEnd } = record
     const reply =
       replyEnd > replyStart ? Uint8Array.prototype.slice.call(record.bytes, replyStart, replyEnd) : EMPTY
@@ -154,6 +160,7 @@ export class SessionTable {
       w.u32(session.number)
       writeId(w, session.id)
       w.u32(session.ackUpTo)
+      w.u32(Math.min(Math.round(this.nowMonoMs - session.usedMonoMs), 0xffff_ffff))
       w.u32(session.completions.size)
       for (const [call, { seq, status, reply }] of session.completions) {
         w.u32(call)
@@ -178,6 +185,7 @@ export class SessionTable {
         throw new GridError('MALFORMED', `session ${number} comes twice`)
       const session = this.open(number, id)
       session.ackUpTo = r.u32()
+      session.usedMonoMs = this.nowMonoMs - r.u32()
       const completions = r.u32()
       for (let c = 0; c < completions; c++) {
         const call = r.u32()

@@ -359,8 +359,8 @@ export class TestClient {
   readonly outlet: TestOutlet
   #call = 0
 
-  constructor(digit = '1') {
-    this.outlet = new TestOutlet(digit.repeat(32))
+  constructor(digits = '1') {
+    this.outlet = new TestOutlet(digits.repeat(32).slice(0, 32))
   }
 
   /** Takes the answers that have come. */

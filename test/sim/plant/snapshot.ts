@@ -75,8 +75,8 @@ export const snapshots: Readonly<Record<string, Plant>> = {
         Replica.prototype,
         'decodeState',
         (original) =>
-          function (this: Replica, state) {
-            original.call(this, state)
+          function (this: Replica, state, now) {
+            original.call(this, state, now)
             for (const session of this.sessions.sessions()) session.completions.clear()
           },
       ),
