@@ -383,12 +383,9 @@ export class Engine {
       [...view.members.values()].some((member) => member.id !== id && member.state !== 'leaving')
     // A log that has lost its end may have forgotten who counts on this member.
     const free = (!view.named.has(id) || !others) && this.log.mayChange
-    if (view.members.get(id)?.state === 'leaving' && free) {
-      // Having left counts as proof of death: from here on nothing is answered any more.
-      for (const { owner } of this.partitions) owner?.stop()
-      this.#left = true
-      this.log.ask('left', { kind: 'remove', member: id, proof: 'left' }, now)
-    }
+    // Having left counts as proof of death, and once asked for it may come about at any time: there is no way back.
+    if (view.members.get(id)?.state === 'leaving' && free) this.#left = true
+    if (this.#left) this.log.ask('left', { kind: 'remove', member: id, proof: 'left' }, now)
   }
 
   /** Gives all memory back. Nothing may be called after it. */
@@ -397,6 +394,7 @@ export class Engine {
   }
 
   #makeContext(): Context {
+    const left = (): boolean => this.#left
     const { settings, peers, flushing, working, effects, log } = {
       settings: this.#settings,
       peers: this.#peers,
@@ -407,6 +405,9 @@ export class Engine {
     }
     return {
       self: settings.self.id,
+      get halted() {
+        return left()
+      },
       get backups() {
         return log.view.backups
       },

@@ -51,6 +51,8 @@ export interface Timing {
 
 export interface Context {
   readonly self: MemberId
+  /** This member counts as dead, or may at any moment: it answers nothing and changes nothing any more. */
+  readonly halted: boolean
   readonly backups: number
   readonly minInSync: number
   readonly limits: Limits

@@ -50,8 +50,8 @@ export class Owner implements Ownership {
   readonly firstSeq: number
   /** The newest record that made entries absent: what a read of an absent key depends on. */
   lastRemovalSeq = 0
-  /** Takes no calls: it hands over, or has found a conflict. */
-  stopped = false
+  /** It has found a conflict. */
+  #ended = false
   /** A proposal whose outcome the log has not shown yet. */
   unresolved: PartitionConfig | undefined
   /** When a member last said that it cannot hold this partition. */
@@ -115,7 +115,6 @@ export class Owner implements Ownership {
     this.reference = reference
     this.unresolved = undefined
     this.#successor = undefined
-    this.stopped = false
     this.log.adopt(config)
     for (const id of config.inSync) {
       if (id === this.context.self || this.log.peers.has(id)) continue
@@ -150,8 +149,14 @@ export class Owner implements Ownership {
     return clean
   }
 
+  /** Takes no calls: it hands over, has found a conflict, or its member has left. */
+  get stopped(): boolean {
+    return this.#successor !== undefined || this.#ended || this.context.halted
+  }
+
+  /** For good. */
   stop(): void {
-    this.stopped = true
+    this.#ended = true
   }
 
   close(): void {
@@ -222,7 +227,6 @@ export class Owner implements Ownership {
     if (this.unresolved || !this.config.inSync.includes(to) || to === this.context.self) return
     if (this.log.adding) this.#giveUpAdding()
     this.#successor = to
-    this.stopped = true
   }
 
   /**
@@ -230,7 +234,7 @@ export class Owner implements Ownership {
    */
   round(now: Now, epoch: number): void {
     this.#resend(now)
-    if (this.unresolved) return
+    if (this.unresolved || this.context.halted) return
     const { timing } = this.context
     for (const peer of this.log.peers.values()) {
       // One that waits for this owner's next chunk is not silent of its own accord.
@@ -239,7 +243,6 @@ export class Owner implements Ownership {
       else {
         // A drain cannot end while it is silent: this owner serves on and takes it out first.
         this.#successor = undefined
-        this.stopped = false
         this.shrink(peer.id, 'silent', epoch)
         // Where it cannot be done without, whoever else is silent still has to be seen to.
         if (this.unresolved) return
@@ -252,7 +255,6 @@ export class Owner implements Ownership {
   #handOver(to: MemberId, epoch: number): void {
     if (!this.config.inSync.includes(to)) {
       this.#successor = undefined
-      this.stopped = false
     } else if (Math.min(this.commit, this.log.peers.get(to)?.ack ?? 0) === this.head && this.#waiting === 0) {
       this.#propose({ owner: to, reason: 'handover' }, epoch)
     }

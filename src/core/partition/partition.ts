@@ -344,7 +344,8 @@ export class Partition {
     const { config } = this
     const backup = this.#backup
     if (this.conflicted || !config || !backup || backup.revoked || this.role !== 'backup') return
-    const { self } = this.#context
+    const { self, halted } = this.#context
+    if (halted) return
     backup.revoked = true
     const inSync = config.inSync.filter((member) => member !== config.owner)
     const change = { epoch, id: this.#context.newId(), owner: self, inSync, reason: proof, by: self }

@@ -6,6 +6,7 @@ import { defaultLimits } from '../../../src/core/base/limits.ts'
 import { randomId, seededRandom } from '../../../src/core/base/random.ts'
 import { Engine } from '../../../src/core/engine/engine.ts'
 import type { Effects, Settings } from '../../../src/core/engine/settings.ts'
+import { decodeMessage } from '../../../src/core/membership/item.ts'
 import type { Outlet } from '../../../src/core/partition/context.ts'
 
 const TICK_MS = 50
@@ -76,6 +77,8 @@ class Member {
   readonly engine: Engine
   readonly id: string
   reads = true
+  /** Nobody is struck off by what it appends: that is still under way. */
+  removes = true
   ended = false
   #readSeq = 0
   readonly #cluster: Cluster
@@ -87,6 +90,7 @@ class Member {
     const { log } = cluster
     this.engine = new Engine(settings, {
       append: (bytes: Uint8Array, _id: string, expectedSeq?: number) => {
+        if (!this.removes && decodeMessage(bytes)!.items.some(({ kind }) => kind === 'remove')) return
         if (expectedSeq === undefined || expectedSeq === log.length)
           log.push({ seq: log.length + 1, bytes: bytes.slice() })
       },
@@ -152,4 +156,27 @@ test('a member that is taught before it has read that it joined does not go whil
   cluster.pass(5000)
   expect(newcomer.ended).toBe(true)
   expect(owner.engine.partitions[0]!.config!.inSync).toEqual([owner.id])
+})
+
+test('a member that has asked to be struck off never serves again, though that is slow to come about', () => {
+  const cluster = new Cluster()
+  const owner = cluster.add('a')
+  cluster.pass(1000)
+  const backup = cluster.add('b')
+  cluster.pass(5000)
+  expect(owner.engine.partitions[0]!.config!.inSync).toEqual([owner.id, backup.id])
+  for (const member of cluster.members) member.removes = false
+  // Both are the last one to go, as each sees it.
+  for (const member of cluster.members) member.engine.leave(cluster.now)
+  cluster.pass(1000)
+  expect(owner.engine.partitions[0]!.owner!.stopped).toBe(true)
+
+  // Its backup falls silent: with a handover the owner would serve on and take it out.
+  cluster.members.pop()
+  cluster.pass(5000)
+  expect(owner.engine.partitions[0]!.owner!.stopped).toBe(true)
+  expect(owner.engine.partitions[0]!.config!.inSync).toContain(backup.id)
+  owner.removes = true
+  cluster.pass(10_000)
+  expect(owner.ended).toBe(true)
 })

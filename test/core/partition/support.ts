@@ -229,6 +229,7 @@ export class Bench {
     for (const id of [A, B, C]) if (id !== self) this.peers.set(id, new TestOutlet(id))
     this.context = {
       self,
+      halted: false,
       backups: 2,
       minInSync: options.minInSync ?? 1,
       partitionCount: 1,
