@@ -9,6 +9,7 @@
  * Hints only shorten the wait; without them the log is looked at once a second.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { StoredMsg } from '@nats-io/jetstream'
 import { GridError } from '../core/base/errors.ts'
 import type { LogEntry } from './control.ts'
@@ -19,6 +20,9 @@ const WINDOW_MIN = 2
 /** … and up to so many while catching up. Also the most entries in one batch. */
 const WINDOW_MAX = 128
 const POLL_MS = 1000
+/** How long a new connection waits for the stream to have a leader, and how often it looks. */
+const LEADER_WITHIN_MS = 10_000
+const LEADER_POLL_MS = 250
 /** The store's evidence is asked for so often, however busy the log is. */
 const EVIDENCE_MS = 5000
 /** Entries whose time of storing is remembered, for checkpoints. */
@@ -72,7 +76,10 @@ export class NatsReader {
 
   /** Waits for something to tell. Rejects when the connection is lost. Calls must not overlap. */
   async next(): Promise<ReaderNews> {
-    if (!this.started) return await this.start()
+    if (!this.started) {
+      await this.leader()
+      return await this.start()
+    }
     for (;;) {
       if (this.caughtUp && this.hinted <= this.seq) await this.idle()
       if (!(await this.evidenceHolds())) return await this.start()
@@ -80,6 +87,15 @@ export class NatsReader {
       const { messages, end } = await this.readOn()
       if (!(await this.anchorHolds())) return await this.start()
       if (messages.length > 0 || !this.caughtUp) return this.take(messages, end)
+    }
+  }
+
+  /** A NATS that has just started, or lost a server, chooses a leader for the stream first: that takes some seconds. */
+  private async leader(): Promise<void> {
+    for (let waitedMs = 0; waitedMs < LEADER_WITHIN_MS; waitedMs += LEADER_POLL_MS) {
+      const info = await this.stream.ensure(this.create, this.replicas)
+      if ((await this.stream.evidence(info)) !== undefined) return
+      await sleep(LEADER_POLL_MS)
     }
   }
 
