@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Control } from '../../src/control/control.ts'
 import { observeNats } from '../../src/control/nats.ts'
@@ -28,6 +29,8 @@ const PROCESSORS = join(ROOT, 'test', 'chaos', 'processors.mjs')
 export const PARTITIONS = 31
 /** How long a healed cluster may take until every partition has all its replicas again. */
 const SETTLED_WITHIN_MS = 60_000
+/** After the log was away or frozen, owners put to it what they have waited with: who fell silent meanwhile goes. */
+const QUIET_MS = 2500
 const READY_WITHIN_MS = 60_000
 const STARTS_MAX = 5
 
@@ -78,6 +81,8 @@ export class ChaosCluster {
   #folding: View = emptyView
   /** The log has been read to its end, on a connection that is there. */
   #isFresh = false
+  /** When the log was last found after it had been away, or frozen. */
+  #disturbedMs = Number.NEGATIVE_INFINITY
   #isEmpty = true
   #names = 0
 
@@ -253,9 +258,14 @@ export class ChaosCluster {
   }
 
   /** Resolves when every partition has as many in-sync replicas as the cluster wants, and the roster is right. */
-  settled(): Promise<void> {
+  async settled(): Promise<void> {
     const why = (): string => this.#unsettled() ?? ''
-    return this.#progress.until('the cluster settles', () => why() === '', SETTLED_WITHIN_MS, why)
+    for (;;) {
+      await this.#progress.until('the cluster settles', () => why() === '', SETTLED_WITHIN_MS, why)
+      const restMs = this.#disturbedMs + QUIET_MS - performance.now()
+      if (restMs <= 0) return
+      await sleep(restMs)
+    }
   }
 
   /** Resolves when it is settled and nothing is on its way to another place. */
@@ -301,6 +311,7 @@ export class ChaosCluster {
           this.#noteLosses(before, this.#folding)
         }
         if (!caughtUp) return
+        if (!this.#isFresh || this.view.boot.frozen) this.#disturbedMs = performance.now()
         this.view = this.#folding
         this.#isFresh = true
         this.#progress.happened()
