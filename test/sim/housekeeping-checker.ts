@@ -26,6 +26,8 @@ class Book {
   readonly sessionMonoMs = new Map<number, number>()
   /** Writes whose commit is not known yet: the session as all owners name it, and when. */
   readonly uncommitted: { readonly seq: number; readonly session: string; readonly atMs: number }[] = []
+  /** What is wrong should the record at `seq` be committed; one who was replaced meanwhile may be wrong. */
+  readonly doubtful: { readonly seq: number; readonly what: string }[] = []
   readonly wallStepMs: number
   head: number
   /** The newest record that is no removal. */
@@ -74,6 +76,8 @@ export class HousekeepingChecker {
       const { session, atMs } = book.uncommitted.shift()!
       this.#sessionMs.set(session, Math.max(atMs, this.#sessionMs.get(session) ?? 0))
     }
+    const wrong = book?.doubtful.find(({ seq }) => seq <= owner.commit)
+    if (wrong) this.#fail(member, owner, wrong.what)
     if (book?.head === owner.head) return
     const now = member.clocks()
     const { store } = owner.replica
@@ -150,8 +154,10 @@ export class HousekeepingChecker {
     const idleMs = here === undefined ? this.#world.nowMs - elsewhere : now.monoMs - here
     // What it has from other owners comes by their clocks, which run a little faster or slower.
     const leastMs = owner.context.timing.sessionIdleMs * (here === undefined ? 0.95 : 1)
-    if (idleMs < leastMs)
-      this.#fail(member, owner, `closes session ${session} after ${Math.round(idleMs)} ms`)
+    if (idleMs >= leastMs) return
+    const what = `closes session ${session} after ${Math.round(idleMs)} ms`
+    if (here === undefined) book.doubtful.push({ seq: record.seq, what })
+    else this.#fail(member, owner, what)
   }
 
   #count(what: string): void {

@@ -81,4 +81,19 @@ export const snapshots: Readonly<Record<string, Plant>> = {
           },
       ),
   },
+  /** A learner takes sessions for much older than they are, and closes them when it is the owner. */
+  ageOverstated: {
+    expects: /closes session|has expired after/,
+    options: { ...moving, mix: { ...noFaults, leave: 1, kill: 0.4, everyMs: 1500 } },
+    apply: () =>
+      patch(
+        Replica.prototype,
+        'decodeState',
+        (original) =>
+          function (this: Replica, state, now) {
+            original.call(this, state, now)
+            for (const session of this.sessions.sessions()) session.usedMonoMs -= 3_600_000
+          },
+      ),
+  },
 }
