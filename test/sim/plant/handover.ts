@@ -2,7 +2,7 @@
 
 import { Owner } from '../../../src/core/partition/owner.ts'
 import { noFaults } from '../fault.ts'
-import { any, type Plant, patch, twoOwners, wrongAnswer } from './plant.ts'
+import { type Plant, patch } from './plant.ts'
 
 export const handovers: Readonly<Record<string, Plant>> = {
   /** Calls are served while the partition is handed over. */
@@ -16,26 +16,6 @@ export const handovers: Readonly<Record<string, Plant>> = {
           function (this: Owner, to) {
             original.call(this, to)
             Object.defineProperty(this, 'stopped', { value: false })
-          },
-      ),
-  },
-  /** A member that has asked to be struck off serves on until it reads that it was. */
-  leaverServes: {
-    expects: any(twoOwners, wrongAnswer),
-    slow: true,
-    options: {
-      loss: true,
-      mix: { ...noFaults, leave: 1, kill: 0.3, breakLink: 0.5, everyMs: 600 },
-      faultMs: 30_000,
-    },
-    apply: () =>
-      patch(
-        Owner.prototype,
-        'round',
-        (original) =>
-          function (this: Owner, now, epoch) {
-            Object.defineProperty(this.context, 'halted', { value: false })
-            original.call(this, now, epoch)
           },
       ),
   },
