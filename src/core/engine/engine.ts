@@ -383,7 +383,8 @@ export class Engine {
       [...view.members.values()].some((member) => member.id !== id && member.state !== 'leaving')
     // A log that has lost its end may have forgotten who counts on this member.
     const free = (!view.named.has(id) || !others) && this.log.mayChange
-    // Having left counts as proof of death, and once asked for it may come about at any time: there is no way back.
+    // Having left counts as proof of death, and once asked for it may come about at any time: there is no way back. Where
+    // this member has read too little to know that it is needed, the log refuses, and it goes on handing over.
     if (view.members.get(id)?.state === 'leaving' && free) this.#left = true
     if (this.#left) this.log.ask('left', { kind: 'remove', member: id, proof: 'left' }, now)
   }

@@ -207,14 +207,14 @@ export class Steward {
     for (const { owner } of this.#partitions) {
       if (!owner) continue
       for (const peer of owner.log.peers.values()) if (peer.learner) transfers++
-      if (owner.stopped) handovers++
+      if (owner.handsOver) handovers++
     }
     for (const { partition, kind, member } of wishes(view, self.id)) {
       const { owner, config } = this.#partitions[partition]!
       // The view may be behind what this owner knows already.
       if (!owner || !config || owner.unresolved || config.id !== view.configs[partition]!.id) continue
       if (kind === 'remove') owner.shrink(member, 'moved', nextEpoch(config.epoch, view.gen))
-      else if (kind === 'handover' && handovers < HANDOVERS_MAX && !owner.stopped) {
+      else if (kind === 'handover' && handovers < HANDOVERS_MAX && !owner.handsOver) {
         owner.handOver(member)
         handovers++
       } else if (kind === 'add' && transfers < transfersMax && !owner.log.peers.has(member)) {

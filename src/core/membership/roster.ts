@@ -15,6 +15,11 @@ interface Gone {
   readonly past: ReadonlyMap<MemberId, MemberInfo | undefined>
 }
 
+interface Named {
+  readonly named: ReadonlyMap<MemberId, unknown>
+  readonly silent: ReadonlyMap<MemberId, MemberInfo>
+}
+
 /** The members that partitions are placed on, by id. */
 export function activeMembers(view: Roster): MemberInfo[] {
   return [...view.members.values()]
@@ -42,4 +47,10 @@ export function rosterDigest(view: Roster): string {
   return [hashBytes(bytes, 0, bytes.length), hashBytes(bytes, 1, bytes.length)]
     .map((hash) => hash.toString(16).padStart(8, '0'))
     .join('')
+}
+
+/** Whether a configuration counts on a member, and there is somebody who could still take from it what it holds. */
+export function isNeeded({ named, silent, members }: Named & Roster, member: MemberId): boolean {
+  const stays = [...members.values()].some(({ id, state }) => id !== member && state !== 'leaving')
+  return named.has(member) && (stays || [...silent.keys()].some((id) => id !== member))
 }

@@ -13,7 +13,7 @@ import type { MapDefinition, MemberId, MemberInfo, MemberState, PartitionConfig,
 import { epochOf, isWellFormed } from './config.ts'
 import type { Item, ItemOf, LogMessage } from './item.ts'
 import { decodeMessage } from './item.ts'
-import { isDead, rosterDigest } from './roster.ts'
+import { isDead, isNeeded, rosterDigest } from './roster.ts'
 
 export interface View {
   /** The last entry of the log folded in; 0 before the first. */
@@ -328,7 +328,7 @@ class Draft {
     const { by } = message
     switch (item.proof) {
       case 'left':
-        return by === item.member
+        return by === item.member && !isNeeded(this.view, by)
       case 'certificate':
         return (
           info.secretHash !== '' &&

@@ -51,7 +51,7 @@ export interface Timing {
 
 export interface Context {
   readonly self: MemberId
-  /** This member counts as dead, or may at any moment: it answers nothing and changes nothing any more. */
+  /** This member may count as dead at any moment: it answers nothing any more, and only hands on what it holds. */
   readonly halted: boolean
   readonly backups: number
   readonly minInSync: number

@@ -149,9 +149,13 @@ export class Owner implements Ownership {
     return clean
   }
 
-  /** Takes no calls: it hands over, has found a conflict, or its member has left. */
+  /** Takes no calls: it hands over, has found a conflict, or its member may count as dead at any moment. */
   get stopped(): boolean {
-    return this.#successor !== undefined || this.#ended || this.context.halted
+    return this.handsOver || this.#ended || this.context.halted
+  }
+
+  get handsOver(): boolean {
+    return this.#successor !== undefined
   }
 
   /** For good. */
@@ -193,7 +197,7 @@ export class Owner implements Ownership {
   /** Begins to send everything to a member that is to become a backup. */
   teach(id: MemberId, now: Now): void {
     const refused = this.#refusedMonoMs.get(id)
-    if (this.stopped || this.log.peers.has(id)) return
+    if (this.handsOver || this.#ended || this.log.peers.has(id)) return
     if (refused !== undefined && now.monoMs - refused < TEACH_AGAIN_MS) return
     const outlet = this.context.peer(id)
     if (!outlet) return
@@ -234,7 +238,7 @@ export class Owner implements Ownership {
    */
   round(now: Now, epoch: number): void {
     this.#resend(now)
-    if (this.unresolved || this.context.halted) return
+    if (this.unresolved) return
     const { timing } = this.context
     for (const peer of this.log.peers.values()) {
       // One that waits for this owner's next chunk is not silent of its own accord.

@@ -344,8 +344,7 @@ export class Partition {
     const { config } = this
     const backup = this.#backup
     if (this.conflicted || !config || !backup || backup.revoked || this.role !== 'backup') return
-    const { self, halted } = this.#context
-    if (halted) return
+    const { self } = this.#context
     backup.revoked = true
     const inSync = config.inSync.filter((member) => member !== config.owner)
     const change = { epoch, id: this.#context.newId(), owner: self, inSync, reason: proof, by: self }

@@ -175,8 +175,22 @@ test('a member that has asked to be struck off never serves again, though that i
   cluster.members.pop()
   cluster.pass(5000)
   expect(owner.engine.partitions[0]!.owner!.stopped).toBe(true)
-  expect(owner.engine.partitions[0]!.config!.inSync).toContain(backup.id)
   owner.removes = true
   cluster.pass(10_000)
   expect(owner.ended).toBe(true)
+})
+
+test('a member that has not read that others have come does not leave with what it alone holds', () => {
+  const cluster = new Cluster()
+  const holder = cluster.add('a')
+  cluster.pass(1000)
+  holder.reads = false
+  const newcomer = cluster.add('b')
+  cluster.pass(1000)
+  expect(newcomer.engine.view.members.has(newcomer.id)).toBe(true)
+  holder.engine.leave(cluster.now)
+  holder.reads = true
+  cluster.pass(20_000)
+  expect(holder.ended).toBe(true)
+  expect(newcomer.engine.view.configs[0]).toMatchObject({ era: 0, owner: newcomer.id })
 })

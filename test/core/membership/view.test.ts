@@ -169,7 +169,7 @@ describe('a change of a partition', () => {
     expect(ignored(apply(view, [lost]))).toEqual({ proof: 1 })
     const half = apply(view, [{ kind: 'remove', member: A, proof: 'certificate', secret: 'secret-1' }])
     expect(ignored(apply(half, [lost]))).toEqual({ proof: 1 })
-    const dead = apply(half, [{ kind: 'remove', member: B, proof: 'left' }], { by: B })
+    const dead = apply(half, [{ kind: 'remove', member: B, proof: 'certificate', secret: 'secret-2' }])
     expect(apply(dead, [lost]).configs[0]).toEqual(next)
     expect(apply(view, [{ ...lost, forced: true }]).configs[0]).toEqual(next)
   })
@@ -177,6 +177,17 @@ describe('a change of a partition', () => {
 
 describe('the roster', () => {
   const view = founded(3, 3, 1)
+
+  test('a member that a configuration names has not left before it is the last that stays', () => {
+    const left = { kind: 'remove', member: A, proof: 'left' } as const
+    const leaving = (n: number) => ({ kind: 'member', info: member(n, { state: 'leaving' }) }) as const
+    const first = apply(view, [leaving(1)], { by: A })
+    expect(ignored(apply(first, [left], { by: A }))).toEqual({ proof: 1 })
+    const all = apply(first, [leaving(2), leaving(3)])
+    expect(apply(all, [left], { by: A }).members.has(A)).toBe(false)
+    const silent = apply(all, [{ kind: 'remove', member: B, proof: 'silent' }], { by: C })
+    expect(ignored(apply(silent, [left], { by: A }))).toEqual({ proof: 1 })
+  })
 
   test('a state only goes forward, and who a member is does not change', () => {
     const joined = apply(view, [{ kind: 'member', info: member(4, { state: 'joining' }) }])
