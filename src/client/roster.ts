@@ -88,16 +88,23 @@ export class Roster {
     return this.peers.get(id)
   }
 
-  /** The boots that all connected members but one have shown last. */
-  bootsBut(peer: Peer): (string | undefined)[] {
-    const others = [...this.peers.values()].filter((other) => other !== peer && other.link !== undefined)
-    return others.map(({ boot }) => boot)
+  #connectedBut(peer: Peer): Peer[] {
+    return [...this.peers.values()].filter(({ id, link }) => id !== peer.id && link !== undefined)
   }
 
-  /** Makes a member known that owns something, whether or not the newest view names it. */
-  learn({ id, address, name }: Named): Peer {
+  hasOther(peer: Peer): boolean {
+    return this.#connectedBut(peer).length > 0
+  }
+
+  /** The boots that all connected members but one have shown last. */
+  bootsBut(peer: Peer): (string | undefined)[] {
+    return this.#connectedBut(peer).map(({ boot }) => boot)
+  }
+
+  /** A member that owns something; with `learn` it is made known whether or not the newest view names it. */
+  find({ id, address, name }: Named, learn: boolean): Peer | undefined {
     const known = this.peers.get(id)
-    if (known) return known
+    if (known || !learn) return known
     const peer = this.#peer(id, address)
     peer.name = name
     return peer

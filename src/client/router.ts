@@ -32,7 +32,7 @@ import { NO_CALL, type Peer, probe, writeQuestion, writeViewRequest } from './pe
 import { leavesTrace, type PendingCall } from './pending-call.ts'
 import { RetryClock } from './retry-clock.ts'
 import { Roster, type RosterHandler, type RosterOptions } from './roster.ts'
-import { supersedes } from './view-order.ts'
+import { ViewOrder } from './view-order.ts'
 
 /** A member that has not taken what was sent is looked at again after this time. */
 const FULL_RETRY_MS = 2
@@ -84,6 +84,7 @@ export class Router implements RosterHandler, CallsHandler {
   readonly #reader = new ByteReader(Buffer.alloc(0))
   readonly #reply = new ReplyView()
   readonly #sinks = new Map<number, EventSink>()
+  readonly #order = new ViewOrder()
   #lastWatch = 0
   #viewRequestedMs = Number.NEGATIVE_INFINITY
   #wasConnected = false
@@ -368,7 +369,7 @@ export class Router implements RosterHandler, CallsHandler {
     if (before === undefined) this.lanes = view.epochs.map((_, partition) => new Lane(partition, this.limits))
     else if (before.clusterId !== view.clusterId || before.epochs.length !== view.epochs.length)
       throw this.#foreign(peer)
-    const newer = before === undefined || supersedes(view, before, peer.boot, this.roster.bootsBut(peer))
+    const newer = this.#order.supersedes(view, before, peer.boot, this.roster.bootsBut(peer))
     peer.boot = view.boot
     this.roster.proven(peer)
     if (newer) {
@@ -382,7 +383,7 @@ export class Router implements RosterHandler, CallsHandler {
       if (epoch < lane.epoch || (epoch === lane.epoch && !newer && lane.owner !== undefined)) continue
       const member = view.members[view.owners[lane.partition]!]
       // Configurations are ordered by their epochs whatever became of the log: a later one is followed in any case.
-      const owner = member === undefined ? undefined : this.roster.learn(member)
+      const owner = member && this.roster.find(member, epoch > lane.epoch)
       if (!newer && owner === undefined) continue
       lane.epoch = epoch
       this.#route(lane, owner)
@@ -393,10 +394,7 @@ export class Router implements RosterHandler, CallsHandler {
   /** The member is of another cluster. Where it is the only one to be found, no call can be answered. */
   #foreign(peer: Peer): GridError {
     const text = `${peer.address} belongs to another cluster of the same name`
-    const others = [...this.roster.peers.values()].some(
-      ({ id, link }) => link !== undefined && id !== peer.id,
-    )
-    if (!others) {
+    if (!this.roster.hasOther(peer)) {
       const because = (call: PendingCall): GridError =>
         new GridError('WRONG_CLUSTER', text, { applied: call.applied })
       for (const lane of this.lanes) for (const call of lane.calls()) this.calls.giveUp(call, because(call))

@@ -92,7 +92,8 @@ export class NatsReader {
 
   /** A NATS that has just started, or lost a server, chooses a leader for the stream first: that takes some seconds. */
   private async leader(): Promise<void> {
-    for (let waitedMs = 0; waitedMs < LEADER_WITHIN_MS; waitedMs += LEADER_POLL_MS) {
+    const untilMs = performance.now() + LEADER_WITHIN_MS
+    while (performance.now() < untilMs) {
       const info = await this.stream.ensure(this.create, this.replicas)
       if ((await this.stream.evidence(info)) !== undefined) return
       await sleep(LEADER_POLL_MS)

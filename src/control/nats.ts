@@ -43,6 +43,8 @@ export class NatsControl implements Control {
   private handler: ControlHandler | undefined
   /** Set from just before each `onOpen` until the connection is lost. */
   private link: Link | undefined
+  /** The connection on which reading has yet to begin. */
+  private beginning: NatsConnection | undefined
   private running: Promise<void> | undefined
   private writing = 0
   private closed = false
@@ -100,6 +102,7 @@ export class NatsControl implements Control {
     if (this.closed) return
     this.closed = true
     this.endPause?.()
+    await this.beginning?.close()
     const link = this.link
     this.link = undefined
     if (link !== undefined) await closeNats(link.connection)
@@ -109,6 +112,7 @@ export class NatsControl implements Control {
   /** Connects and reads the first thing that there is to tell, which is always an `open`. */
   private async begin(): Promise<{ link: Link; news: ReaderNews }> {
     const connection = await connectNats(this.target)
+    this.beginning = connection
     try {
       const { readOnly = false, replicas } = this.options
       const stream = await NatsStream.on(this.target, connection)
@@ -118,6 +122,8 @@ export class NatsControl implements Control {
     } catch (error) {
       await connection.close()
       throw unavailable(this.target, error)
+    } finally {
+      this.beginning = undefined
     }
   }
 

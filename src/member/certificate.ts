@@ -20,6 +20,9 @@ const REPEAT_AFTER_MS = [100, 400, 1500]
 /** What the log does not show after this time is put to it, again and again. */
 const RECORD_AFTER_MS = 500
 const RECORD_WITHIN_MS = 10_000
+/** For how long no further attempt follows one that failed, and how long all may take together. */
+const PUBLISH_AGAIN_MS = 500
+const PUBLISH_WITHIN_MS = 28_000
 
 /** The announcement that proves a death. */
 export function deathCertificate(incarnation: string, secret: string): Uint8Array {
@@ -29,11 +32,24 @@ export function deathCertificate(incarnation: string, secret: string): Uint8Arra
   return w.take()
 }
 
-/** @throws GridError `CONTROL_UNAVAILABLE`, `TIMEOUT` where the log does not take it */
+/**
+ * Tries again for a while where NATS is away: its host may have gone down with the member's.
+ *
+ * @throws GridError `CONTROL_UNAVAILABLE`, `TIMEOUT` where the log does not take it
+ */
 export async function publishDeath(death: Death): Promise<void> {
   const { nats, cluster } = death
-  const control = new NatsControl({ servers: [...nats], cluster })
-  await Promise.all([announceDeath(death), recordDeath(control, death)])
+  const untilMs = performance.now() + PUBLISH_WITHIN_MS
+  for (;;) {
+    const control = new NatsControl({ servers: [...nats], cluster })
+    try {
+      await Promise.all([announceDeath(death), recordDeath(control, death)])
+      return
+    } catch (error) {
+      if (performance.now() + PUBLISH_AGAIN_MS >= untilMs) throw error
+    }
+    await delay(PUBLISH_AGAIN_MS)
+  }
 }
 
 async function announceDeath({ nats, cluster, incarnation, secret }: Death): Promise<void> {

@@ -19,7 +19,7 @@ import type { MemberSettings } from './options.ts'
 import { hashSecret } from './secret.ts'
 
 /** How long to try to publish a death certificate before giving up. */
-const CERTIFY_MS = 15_000
+const CERTIFY_MS = 30_000
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const
 
 /** What the parent tells the member process. */

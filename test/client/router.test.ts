@@ -192,6 +192,16 @@ describe('when the configuration log was rolled back', () => {
     expect(names()).toEqual(['m3'])
   })
 
+  test('members that have yet to go over do not bring back the boot that was left', async () => {
+    const first = cluster.boot
+    await show(0, boot(2), 20, 'new', 'new')
+    await show(1, first, 900, 'old', 'old')
+    await cluster.add(undefined, false)
+    cluster.members[2]!.sendView()
+    await show(1, first, 901, 'old', 'old')
+    expect(names()).toEqual(['new', 'new'])
+  })
+
   test('the owner that a later configuration names is called, whether or not the view is a newer one', async () => {
     await show(0, boot(2), 20)
     const joined = await cluster.add(undefined, false)

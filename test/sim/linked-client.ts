@@ -3,7 +3,7 @@
  * owns which partition.
  */
 
-import { supersedes } from '../../src/client/view-order.ts'
+import { ViewOrder } from '../../src/client/view-order.ts'
 import { ByteReader, ByteWriter } from '../../src/core/base/bytes.ts'
 import { defaultLimits } from '../../src/core/base/limits.ts'
 import {
@@ -41,6 +41,7 @@ export abstract class LinkedClient extends Process {
   readonly #owners: { readonly epoch: number; readonly owner: string; readonly address?: string }[] = []
   #view: ClientView | undefined
   readonly #boots = new WeakMap<LinkEnd, string>()
+  readonly #order = new ViewOrder()
   readonly watches = new Map<string, WatchClient>()
   readonly maps: number[] = []
   protected asleep = false
@@ -190,7 +191,7 @@ export abstract class LinkedClient extends Process {
   /** As in the real client: a view that is not newer still tells who owns what, by epoch. */
   #viewed(end: LinkEnd, view: ClientView): void {
     const others = this.openLinks.filter((other) => other !== end).map((other) => this.#boots.get(other))
-    if (!this.#view || supersedes(view, this.#view, this.#boots.get(end), others)) this.#view = view
+    if (this.#order.supersedes(view, this.#view, this.#boots.get(end), others)) this.#view = view
     this.#boots.set(end, view.boot)
     view.epochs.forEach((epoch, p) => {
       const owner = view.members[view.owners[p]!]

@@ -50,6 +50,8 @@ export interface RunResult {
   readonly trace: readonly string[] | undefined
 }
 
+/** A store that restarts at the very end freezes changes until the roll call is over, which the dead hold up. */
+const SETTLE_MAX_MS = 65_000
 const HEAL_MAX_MS = 60_000
 const CLIENTS = 3
 const ROOM_BYTES = 64 * 1024 * 1024
@@ -334,10 +336,10 @@ export class Simulation {
     this.#until(HEAL_MAX_MS, 'the cluster does not recover', () => this.#recovered())
     for (const client of clients) client.stop()
     this.#until(15_000, 'calls stay open', () => clients.every(({ outstanding }) => outstanding === 0))
-    this.#until(30_000, 'the replicas do not settle', () => this.#settled())
+    this.#until(SETTLE_MAX_MS, 'the replicas do not settle', () => this.#settled())
     // What idleness removes is removed by now, and watchers have been told.
     world.runUntil(world.nowMs + 6000)
-    this.#until(30_000, 'the replicas do not settle again', () => this.#settled())
+    this.#until(SETTLE_MAX_MS, 'the replicas do not settle again', () => this.#settled())
     this.checker.replicasEqual(this.partitionCount)
     const watches = [...clients[0]!.watches.values()]
     // Something may have expired just now.

@@ -151,7 +151,12 @@ export class ClientDesk {
   }
 
   #askFor(name: string, config: MapConfig | undefined, now: Now): void {
-    this.#log.ask(`map ${name}`, { kind: 'map', name, config: config ?? {} }, now)
+    // Another map may have taken the number that was asked for.
+    this.#log.ask(
+      `map ${name} ${this.#log.view.maps.length}`,
+      { kind: 'map', name, config: config ?? {} },
+      now,
+    )
   }
 
   #answer({ client, request, name, config }: WaitingForMap, view: View): boolean {

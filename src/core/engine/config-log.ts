@@ -197,6 +197,8 @@ export class ConfigLog {
    */
   ask(key: string, item: Item, now: Now): void {
     if (!this.ready || this.conflicted || this.#folding.clusterId === '') return
+    // Held back at the end of the turn: it must not count as asked for.
+    if (item.kind === 'map' && !item.healed && !this.mayChange) return
     if (this.#wishes.due(key, now.monoMs)) this.#outgoing.push(item)
   }
 
@@ -348,7 +350,7 @@ export class ConfigLog {
       healed = false
       // Ahead of what has been read is usual for a moment: a peer has told of what the log will show.
       if (!view.boot.frozen && now.monoMs - this.#levelMonoMs < HEAL_AFTER_MS) continue
-      this.ask(`heal ${current.partition}`, { kind: 'heal', state: mine, onto: current.id }, now)
+      this.ask(`heal ${current.id} ${mine.id}`, { kind: 'heal', state: mine, onto: current.id }, now)
     }
     for (const { id, name, config } of this.memory.maps.slice(view.maps.length)) {
       healed = false
@@ -375,7 +377,7 @@ export class ConfigLog {
     if (known?.state === info.state && known.address === info.address) return
     // One that has left is not to come back by its own announcement; one struck off for silence goes on leaving.
     if (!known && info.state === 'leaving' && !view.silent.has(info.id) && !view.named.has(info.id)) return
-    this.ask('join', { kind: 'member', info }, now)
+    this.ask(`join ${info.state} ${info.address}`, { kind: 'member', info }, now)
   }
 
   /** Tells a log that has lost its end who those are that it names, and who of them has died. */

@@ -386,7 +386,8 @@ export class Engine {
     // Having left counts as proof of death, and once asked for it may come about at any time: there is no way back. Where
     // this member has read too little to know that it is needed, the log refuses, and it goes on handing over.
     if (view.members.get(id)?.state === 'leaving' && free) this.#left = true
-    if (this.#left) this.log.ask('left', { kind: 'remove', member: id, proof: 'left' }, now)
+    if (this.#left && this.log.mayChange)
+      this.log.ask('left', { kind: 'remove', member: id, proof: 'left' }, now)
   }
 
   /** Gives all memory back. Nothing may be called after it. */

@@ -51,7 +51,10 @@ export interface Timing {
 
 export interface Context {
   readonly self: MemberId
-  /** This member may count as dead at any moment: it answers nothing any more, and only hands on what it holds. */
+  /**
+   * This member may count as dead at any moment: it takes no calls, confirms and promises nothing as a backup, and only
+   * hands on what it owns.
+   */
   readonly halted: boolean
   readonly backups: number
   readonly minInSync: number

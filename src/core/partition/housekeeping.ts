@@ -38,10 +38,12 @@ export class Housekeeping {
   readonly #owner: Ownership
   readonly #policies = new Map<number, Policy>()
   #roundMonoMs = 0
+  readonly #sinceMonoMs: number
   readonly #due: Uint8Array[] = []
 
-  constructor(owner: Ownership) {
+  constructor(owner: Ownership, now: Now) {
     this.#owner = owner
+    this.#sinceMonoMs = now.monoMs
   }
 
   /** Default time to live of a map's entries in milliseconds; 0 for none. */
@@ -96,7 +98,8 @@ export class Housekeeping {
       if (policy.maxIdleMs > 0 && this.#sweepIdle(policy, now)) more = true
     if (now.monoMs - this.#roundMonoMs > ROUND_MS) {
       this.#roundMonoMs = now.monoMs
-      this.#closeSessions(now)
+      // A call that was on its way to the owner before has time to come again before its session is closed.
+      if (now.monoMs - this.#sinceMonoMs > ROUND_MS) this.#closeSessions(now)
       // Entries that nobody has asked this owner for are idle, too.
       for (const map of store.mapIds()) this.#policy(map)
     }

@@ -87,7 +87,7 @@ export class Owner implements Ownership {
     }
     this.confirmations = new Confirmations(this)
     this.watchers = new Watchers(this)
-    this.housekeeping = new Housekeeping(this)
+    this.housekeeping = new Housekeeping(this, now)
     this.#calls = new CallHandler(this, this.housekeeping, this.confirmations)
     this.#begin()
     this.advance()

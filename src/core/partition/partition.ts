@@ -255,7 +255,7 @@ export class Partition {
   // ---- backup and learner
 
   onReplicate(from: MemberId, m: Replicate, now: Now): void {
-    if (!this.#gate(from, m) || from !== this.config?.owner) return
+    if (!this.#gate(from, m) || from !== this.config?.owner || this.#context.halted) return
     const backup = this.#backup
     if (!backup) {
       // In sync in name only: it lost what it held, and the owner must not wait for it.
@@ -279,7 +279,7 @@ export class Partition {
   onBeacon(from: MemberId, ref: Readonly<Reference>, commit: number, now: Now): boolean {
     if (!this.#gate(from, ref) || from !== this.config?.owner) return false
     const backup = this.#backup
-    if (!backup || backup.revoked) return false
+    if (!backup || backup.revoked || this.#context.halted) return false
     if (this.#replica) this.#replica.sessions.nowMonoMs = now.monoMs
     backup.committed(commit)
     backup.promisedMonoMs = now.monoMs
@@ -289,7 +289,7 @@ export class Partition {
   /** The owner asks whether it still is the owner, for reads that trust no clock. */
   onConfirm(from: MemberId, ref: Readonly<Reference>): boolean {
     if (!this.#gate(from, ref) || from !== this.config?.owner) return false
-    return this.#backup !== undefined && !this.#backup.revoked
+    return this.#backup !== undefined && !this.#backup.revoked && !this.#context.halted
   }
 
   onSnapshotBegin(from: MemberId, m: SnapshotBegin): void {
@@ -374,7 +374,10 @@ export class Partition {
   }
 
   /** A call that had been taken is refused after all: those behind it on its link may not pass it, either. */
-  readonly #refusedLater = (client: Outlet, call: number): void => this.#order.refused(client, call, 0)
+  readonly #refusedLater = (client: Outlet, call: number): void => {
+    // Nobody would ever forget one that is gone already.
+    if (!client.closed) this.#order.refused(client, call, 0)
+  }
 
   /** A client's link is gone. */
   onClientGone(client: Outlet): void {

@@ -365,6 +365,17 @@ describe('a takeover', () => {
     expect(read(a, 'k')).toBe('02')
   })
 
+  test('a backup whose member may count as dead confirms and promises nothing', () => {
+    const [a, b] = replicas() as [Bench, Bench]
+    Object.assign(b.context, { halted: true })
+    const client = new TestClient()
+    client.put(a, 'k', 1)
+    exchange(a, b)
+    expect(client.answers()).toEqual([])
+    expect(b.partition.onBeacon(A, a.partition.reference, 1, b.now)).toBe(false)
+    expect(b.partition.onConfirm(A, a.partition.reference)).toBe(false)
+  })
+
   test('an acknowledgement of an earlier session counts for nothing', () => {
     const [a, b] = replicas() as [Bench, Bench]
     const client = new TestClient()
