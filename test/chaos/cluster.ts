@@ -29,7 +29,7 @@ const PROCESSORS = join(ROOT, 'test', 'chaos', 'processors.mjs')
 export const PARTITIONS = 31
 /** How long a healed cluster may take until every partition has all its replicas again. */
 const SETTLED_WITHIN_MS = 60_000
-/** After the log was away or frozen, owners put to it what they have waited with: who fell silent meanwhile goes. */
+/** After a fault is over, or the log was away or frozen, it takes owners a while to put to the log who fell silent meanwhile. */
 const QUIET_MS = 2500
 const READY_WITHIN_MS = 60_000
 const STARTS_MAX = 5
@@ -81,7 +81,7 @@ export class ChaosCluster {
   #folding: View = emptyView
   /** The log has been read to its end, on a connection that is there. */
   #isFresh = false
-  /** When the log was last found after it had been away, or frozen. */
+  /** When something last ended after which more may follow. */
   #disturbedMs = Number.NEGATIVE_INFINITY
   #isEmpty = true
   #names = 0
@@ -268,6 +268,11 @@ export class ChaosCluster {
     }
   }
 
+  /** What the log shows is believed some time from now at the earliest. */
+  disturbed(): void {
+    this.#disturbedMs = performance.now()
+  }
+
   /** Resolves when it is settled and nothing is on its way to another place. */
   async atRest(): Promise<void> {
     await this.settled()
@@ -311,7 +316,7 @@ export class ChaosCluster {
           this.#noteLosses(before, this.#folding)
         }
         if (!caughtUp) return
-        if (!this.#isFresh || this.view.boot.frozen) this.#disturbedMs = performance.now()
+        if (!this.#isFresh || this.view.boot.frozen) this.disturbed()
         this.view = this.#folding
         this.#isFresh = true
         this.#progress.happened()

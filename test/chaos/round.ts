@@ -107,6 +107,7 @@ export class Rounds {
     const heal = await fault.inject(this.#cluster, random)
     await Promise.race([this.#load.acks(between(random, 1, 300)), last(FORCE_MS)])
     await heal()
+    this.#cluster.disturbed()
     await this.#cluster.settled()
     record.untilMs = performance.now()
     this.#load.mayFail = false
