@@ -298,9 +298,19 @@ export class ChaosCluster {
     for (const { id, name } of members.values()) if (!living.has(id)) return `${name} is still in the roster`
     const wanted = Math.min(backups + 1, living.size)
     const poor = configs.find(({ inSync }) => inSync.length < wanted || !inSync.every((id) => living.has(id)))
-    return poor === undefined
-      ? undefined
-      : `partition ${poor.partition} has ${poor.inSync.length} replicas in sync`
+    return poor && this.#describe(poor)
+  }
+
+  #describe({ partition, owner, inSync, epoch, reason }: PartitionConfig): string {
+    const { version, target, members } = this.view
+    const names = new Map([...this.members.values()].map(({ id, name }) => [id, name]))
+    const named = (ids: readonly string[]): string =>
+      ids.map((id) => names.get(id) ?? `gone ${id}`).join(', ')
+    const row = target?.table[partition] ?? []
+    return (
+      `partition ${partition} has ${inSync.length} replicas in sync (${named(inSync)}; owner ${named([owner])}, ` +
+      `n ${epoch % 2 ** 32}, ${reason}), wanted are ${named(row)} of ${named([...members.keys()])}, at ${version}`
+    )
   }
 
   async #follow(): Promise<void> {
