@@ -15,6 +15,14 @@ const zeros = (count: number): string => '00'.repeat(count)
 
 const FOUND: readonly Found[] = [
   {
+    decoder: 'session-table',
+    what: 'a call answered twice, whose bytes were counted by the first answer and given back by the second',
+    input: hex(
+      `040000000200000001000000${'a1'.repeat(16)}0300000000000000020000000600000028000000000000060000` +
+        `00616e7377657206000000290000000000010000000004000000${'b2'.repeat(16)}000000000000000000000000`,
+    ),
+  },
+  {
     decoder: 'key',
     what: 'a date in the form of any extension: a second spelling, and so a second entry, of one key',
     input: hex('c704fffffffdfb'),

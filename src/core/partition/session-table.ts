@@ -48,7 +48,8 @@ export class Session {
   complete(call: number, ackUpTo: number, completion: Completion): void {
     this.acknowledge(ackUpTo)
     if (call <= this.ackUpTo) return
-    if (!this.completions.has(call)) this.#count(completionBytes(completion))
+    this.#forget(call)
+    this.#count(completionBytes(completion))
     this.completions.set(call, completion)
     if (call > this.lastCall) this.lastCall = call
   }
