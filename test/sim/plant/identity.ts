@@ -15,7 +15,7 @@ const lateAcks: Omit<RunOptions, 'seed'> = {
 export const identities: Readonly<Record<string, Plant>> = {
   /** A member that starts again has the id that it had, as if that came from its host. */
   sameIdentity: {
-    expects: any('in name only|falls from|has expired after', lostRecord),
+    expects: any('in name only|falls from|has expired after', lostRecord, stuck),
     seed: 5,
     options: { mix: { ...noFaults, kill: 1, everyMs: 2000 }, faultMs: 20_000 },
     apply: () =>
