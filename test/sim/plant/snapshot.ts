@@ -1,6 +1,7 @@
 /** Planted bugs: the snapshot that a learner is taught from. */
 
 import { Replica } from '../../../src/core/partition/replica.ts'
+import type { Session } from '../../../src/core/partition/session-table.ts'
 import { Transfer } from '../../../src/core/replication/transfer.ts'
 import { LogStore } from '../../../src/core/store/log-store.ts'
 import { writeSnapshotBegin } from '../../../src/core/wire/peer-message.ts'
@@ -13,6 +14,19 @@ const moving = {
   mix: { ...noFaults, leave: 1, everyMs: 2500 },
   faultMs: 20_000,
 } as const
+
+/** What a learner makes of each session that it has been told of. */
+function onceTaught(change: (session: Session) => void): () => void {
+  return patch(
+    Replica.prototype,
+    'decodeState',
+    (original) =>
+      function (this: Replica, state, now) {
+        original.call(this, state, now)
+        for (const session of this.sessions.sessions()) change(session)
+      },
+  )
+}
 
 export const snapshots: Readonly<Record<string, Plant>> = {
   /** One record in three is left out of the chunks. */
@@ -70,30 +84,15 @@ export const snapshots: Readonly<Record<string, Plant>> = {
       mix: { ...noFaults, leave: 1, kill: 0.4, breakLink: 1, everyMs: 700 },
       faultMs: 60_000,
     },
-    apply: () =>
-      patch(
-        Replica.prototype,
-        'decodeState',
-        (original) =>
-          function (this: Replica, state, now) {
-            original.call(this, state, now)
-            for (const session of this.sessions.sessions()) session.completions.clear()
-          },
-      ),
+    apply: () => onceTaught((session) => session.completions.clear()),
   },
   /** A learner takes sessions for much older than they are, and closes them when it is the owner. */
   ageOverstated: {
     expects: /closes session|has expired after/,
     options: { ...moving, mix: { ...noFaults, leave: 1, kill: 0.4, everyMs: 1500 } },
     apply: () =>
-      patch(
-        Replica.prototype,
-        'decodeState',
-        (original) =>
-          function (this: Replica, state, now) {
-            original.call(this, state, now)
-            for (const session of this.sessions.sessions()) session.usedMonoMs -= 3_600_000
-          },
-      ),
+      onceTaught((session) => {
+        session.usedMonoMs -= 3_600_000
+      }),
   },
 }
