@@ -1,7 +1,7 @@
 /**
  * Frames: how a stream of bytes is cut into bodies.
  *
- * `u32 length of body · u32 crc32 of body · body`, never empty. TCP's own checksum lets one corrupted segment in
+ * `u32 length of body · u32 crc32 of body · body`. One without a body is a sign of life (silence.ts). TCP's own checksum lets one corrupted segment in
  * some millions through (Stone and Partridge, "When the CRC and TCP checksum disagree", SIGCOMM 2000); a replica
  * must not take such bytes for a write, so every body carries its own.
  *
@@ -20,6 +20,9 @@ export const FRAME_HEADER_BYTES = 8
 const HELD_BYTES_MIN = 1024
 /** An assembly buffer up to this size is kept for the next frame that spans chunks. */
 const HELD_BYTES_KEPT = 128 * 1024
+
+/** A frame without a body: asks whether somebody is there, or says so. */
+export const SIGN_OF_LIFE: Buffer = Buffer.alloc(FRAME_HEADER_BYTES)
 
 /** Fills in the header of the frame `bytes[start, end)`, whose first 8 bytes are room for it. */
 export function sealFrame(bytes: Buffer, start: number, end: number): void {
@@ -49,7 +52,7 @@ export class FrameParser {
 
   /**
    * Takes the next chunk and calls `onFrame` for each frame that is now whole.
-   * @throws GridError `MALFORMED`: a length of 0 or above `frameBytesMax`, or a wrong checksum. What `onFrame`
+   * @throws GridError `MALFORMED`: a length above `frameBytesMax`, or a wrong checksum. What `onFrame`
    * throws passes through.
    */
   push(chunk: Buffer, onFrame: OnFrame): void {
@@ -101,7 +104,6 @@ export class FrameParser {
 
   #bodyBytes(bytes: Buffer, at: number): number {
     const count = getU32(bytes, at)
-    if (count === 0) throw new GridError('MALFORMED', 'empty frame')
     if (count > this.#bodyBytesMax)
       throw new GridError('MALFORMED', `frame of ${count} bytes; frameBytesMax is ${this.#bodyBytesMax}`)
     return count

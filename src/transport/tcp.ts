@@ -2,14 +2,14 @@
  * Links over TCP, for members and clients.
  *
  * One socket a link, TCP_NODELAY (a frame is a whole tick's work already; waiting for more would only add delay) and
- * keepalive. Each side sends its hello first; a listener parses nothing else before, holds at most 280 bytes of it,
+ * keepalive; the side that dialled finds out sooner than that whether the other is gone (silence.ts). Each side sends its hello first; a listener parses nothing else before, holds at most 280 bytes of it,
  * waits at most 5 s, and for at most 256 connections at once.
  */
 
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { type ErrorCode, GridError } from '../core/base/errors.ts'
 import { formatAddress, parseAddress } from './address.ts'
-import { FrameParser, type OnFrame, sealFrame } from './frame.ts'
+import { FrameParser, type OnFrame, SIGN_OF_LIFE, sealFrame } from './frame.ts'
 import {
   checkCluster,
   checkReply,
@@ -20,6 +20,7 @@ import {
   statusOf,
 } from './hello.ts'
 import { abortedBy, asGridError, FramedLink, type LinkLimits, type Wire } from './link.ts'
+import { ROUND_MS, SILENT_ROUNDS, Silence } from './silence.ts'
 import type { Hello, Link, LinkHandler, Listener, Transport } from './transport.ts'
 
 const HELLO_TIMEOUT_MS = 5000
@@ -82,6 +83,7 @@ export class TcpTransport implements Transport {
           signal?.removeEventListener('abort', onAbort)
           const link = new FramedLink(reply, address, connection, this.#limits)
           link.open(handler)
+          connection.listenForSilence()
           resolve(link)
           return link
         },
@@ -195,7 +197,12 @@ class Connection implements Wire {
   #link: FramedLink | undefined
   #refused = false
   #timer: NodeJS.Timeout
-  readonly #onFrame: OnFrame = (bytes, start, end) => this.#link?.receive(bytes, start, end)
+  readonly #onFrame: OnFrame = (bytes, start, end) => {
+    if (start < end) this.#link?.receive(bytes, start, end)
+    else this.#signOfLife()
+  }
+  /** Whether this side asks for signs of life; the other one answers. */
+  #asks = false
 
   constructor(socket: Socket, remote: string, limits: LinkLimits, side: Side) {
     this.socket = socket
@@ -229,9 +236,28 @@ class Connection implements Wire {
   #greet(chunk: Buffer): void {
     const peer = this.#hello.push(chunk)
     if (peer === undefined) return
-    this.#link = this.#side.greet(peer)
     clearTimeout(this.#timer)
+    this.#link = this.#side.greet(peer)
     if (this.#hello.rest < chunk.length) this.#parser.push(chunk.subarray(this.#hello.rest), this.#onFrame)
+  }
+
+  /** For the side that dialled: closes the link when its peer is gone. */
+  listenForSilence(): void {
+    this.#asks = true
+    const silence = new Silence(this.socket)
+    this.#timer = setInterval(() => {
+      const heard = silence.round()
+      if (heard === 'ask') this.socket.write(SIGN_OF_LIFE)
+      else if (heard === 'gone')
+        this.fail(
+          new GridError('UNREACHABLE', `${this.remote}: silent for ${SILENT_ROUNDS * ROUND_MS} ms`),
+        )
+    }, ROUND_MS)
+  }
+
+  /** One who asks and does not read gets no answer: what waits for it is sign enough. */
+  #signOfLife(): void {
+    if (!this.#asks && this.socket.writableLength === 0) this.socket.write(SIGN_OF_LIFE)
   }
 
   /** Ends the link, or the attempt at one, because of something on this side. */

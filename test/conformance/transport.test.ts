@@ -2,14 +2,15 @@
 
 import { createServer as createHttpServer } from 'node:http'
 import { createConnection, createServer, type Socket } from 'node:net'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { GridError } from '../../src/core/base/errors.ts'
 import { defaultLimits, outputPauseBytes } from '../../src/core/base/limits.ts'
 import { randomInt, seededRandom } from '../../src/core/base/random.ts'
-import { sealFrame } from '../../src/transport/frame.ts'
+import { SIGN_OF_LIFE, sealFrame } from '../../src/transport/frame.ts'
 import { encodeHello, HelloReader } from '../../src/transport/hello.ts'
 import type { LinkLimits } from '../../src/transport/link.ts'
 import { LoopbackNetwork } from '../../src/transport/loopback.ts'
+import { ROUND_MS, SILENT_ROUNDS, Silence } from '../../src/transport/silence.ts'
 import { TcpTransport } from '../../src/transport/tcp.ts'
 import type { Hello, Link, LinkHandler, Listener, Transport } from '../../src/transport/transport.ts'
 
@@ -619,6 +620,122 @@ describe('tcp peers that are slow', () => {
     expect((await attempt).code).toBe('ABORTED')
     // Waits for every connection to have ended.
     await new Promise((resolve) => mute.close(resolve))
+  })
+})
+
+describe('tcp peers that are gone without a word', () => {
+  afterEach(() => void vi.useRealTimers())
+
+  it('closes a link on which nothing comes any more, and not before it has asked', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout'] })
+    let asked = 0
+    const mute = createServer((socket) => {
+      socket.write(encodeHello(member))
+      const hello = encodeHello(client).length
+      socket.on('data', (chunk) => {
+        asked += chunk.length
+      })
+      asked -= hello
+    }).listen(0, '127.0.0.1')
+    await new Promise((resolve) => mute.once('listening', resolve))
+    const { port } = mute.address() as { port: number }
+    const recorder = new Recorder()
+    await new TcpTransport({ limits: defaultLimits }).connect(`127.0.0.1:${port}`, client, recorder)
+    for (let round = 1; round <= SILENT_ROUNDS; round++) {
+      expect(recorder.closes).toEqual([])
+      vi.advanceTimersByTime(ROUND_MS)
+      // The first round has heard the hello; the last one asks no more.
+      if (round > 1 && round <= SILENT_ROUNDS)
+        await until(() => asked === (round - 1) * SIGN_OF_LIFE.length)
+    }
+    vi.advanceTimersByTime(ROUND_MS)
+    await recorder.closed()
+    expect(recorder.closes[0]?.code).toBe('UNREACHABLE')
+    expect(recorder.closes[0]?.message).toContain('silent for 5000 ms')
+    vi.advanceTimersByTime(ROUND_MS)
+    await new Promise((resolve) => mute.close(resolve))
+  })
+
+  it('answers who asks, and tells no handler', async () => {
+    const server = new Recorder()
+    const { address } = await listen(new TcpTransport({ limits: defaultLimits }), () => server)
+    const socket = createConnection(Number(address.split(':')[1]), '127.0.0.1')
+    let heard = Buffer.alloc(0)
+    socket.on('data', (chunk) => {
+      heard = Buffer.concat([heard, chunk])
+    })
+    socket.write(Buffer.concat([encodeHello(client), SIGN_OF_LIFE, SIGN_OF_LIFE]))
+    const expected = Buffer.concat([encodeHello(member), SIGN_OF_LIFE, SIGN_OF_LIFE])
+    await until(() => heard.length >= expected.length)
+    expect(heard).toEqual(expected)
+    expect(server.frames).toEqual([])
+    socket.destroy()
+    await server.closed()
+  })
+
+  it('keeps an idle link to one who answers', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout'] })
+    const { address } = await listen(new TcpTransport({ limits: defaultLimits }), () => echo)
+    const proxied: Socket[] = []
+    let answered = 0
+    const between = createServer((socket) => {
+      const target = createConnection(Number(address.split(':')[1]), '127.0.0.1')
+      proxied.push(socket, target)
+      socket.pipe(target)
+      target.on('data', (chunk) => {
+        socket.write(chunk)
+        answered += chunk.length
+      })
+    }).listen(0, '127.0.0.1')
+    await new Promise((resolve) => between.once('listening', resolve))
+    const { port } = between.address() as { port: number }
+    const recorder = new Recorder()
+    const transport = new TcpTransport({ limits: defaultLimits })
+    const link = await transport.connect(`127.0.0.1:${port}`, client, recorder)
+    answered = 0
+    vi.advanceTimersByTime(ROUND_MS)
+    for (let round = 1; round <= 3 * SILENT_ROUNDS; round++) {
+      vi.advanceTimersByTime(ROUND_MS)
+      await until(() => answered >= SIGN_OF_LIFE.length * round)
+      // The answer is on its way through the last socket: an echo behind it shows that it has arrived.
+      send(link, '?')
+      await recorder.received(round)
+      answered -= 9
+      vi.advanceTimersByTime(ROUND_MS)
+    }
+    expect(recorder.closes).toEqual([])
+    link.close()
+    await recorder.closed()
+    for (const socket of proxied) socket.destroy()
+    await new Promise((resolve) => between.close(resolve))
+  })
+})
+
+describe('silence', () => {
+  const flow = { bytesRead: 0, bytesWritten: 0, writableLength: 0 }
+
+  it('counts rounds in which nothing came, and starts again when something does', () => {
+    const silence = new Silence(flow)
+    const rounds = (): string[] => Array.from({ length: SILENT_ROUNDS }, () => silence.round())
+    expect(rounds()).toEqual(['ask', 'ask', 'ask', 'ask', 'gone'])
+    flow.bytesRead++
+    expect(silence.round()).toBe('heard')
+    expect(rounds()).toEqual(['ask', 'ask', 'ask', 'ask', 'gone'])
+  })
+
+  it('does not blame a peer that takes what waits for it, and does one that takes nothing', () => {
+    const silence = new Silence(flow)
+    silence.round()
+    flow.bytesRead++
+    silence.round()
+    flow.bytesWritten = 100_000
+    flow.writableLength = 90_000
+    for (let i = 0; i < 3 * SILENT_ROUNDS; i++) {
+      flow.writableLength -= 1000
+      expect(silence.round()).toBe('heard')
+    }
+    for (let i = 1; i < SILENT_ROUNDS; i++) expect(silence.round()).toBe('heard')
+    expect(silence.round()).toBe('gone')
   })
 })
 

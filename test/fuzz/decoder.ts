@@ -35,6 +35,8 @@ export interface Decoder {
   readonly reuses?: boolean
   /** Has state: inputs act on it in turn, and `reset` is called before each batch. */
   readonly reset?: () => void
+  /** Lets go of that state in the end. */
+  readonly close?: () => void
   /** Bytes of buffers that it may take for itself whatever the input. */
   readonly ownBytes?: number
   /** Share of the time, where the others have 1. */

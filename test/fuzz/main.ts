@@ -62,6 +62,7 @@ async function run(): Promise<void> {
       // Some of what is fuzzed leaves work for later turns.
       await new Promise((resolve) => setImmediate(resolve))
     }
+    decoder.close?.()
     reports.push(campaign.report)
     if (!values.json) show(campaign.report)
   }

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { ByteWriter } from '../../src/core/base/bytes.ts'
 import { GridError } from '../../src/core/base/errors.ts'
 import { type Random, randomInt, seededRandom } from '../../src/core/base/random.ts'
-import { FRAME_HEADER_BYTES, FrameParser, sealFrame } from '../../src/transport/frame.ts'
+import { FRAME_HEADER_BYTES, FrameParser, SIGN_OF_LIFE, sealFrame } from '../../src/transport/frame.ts'
 
 const limits = { frameBytesMax: 300_000 }
 
@@ -106,7 +106,7 @@ describe('FrameParser', () => {
     expect(parser.heldCapacity).toBeLessThanOrEqual(2 * 100_100)
   })
 
-  it('refuses empty frames, frames above the limit and wrong checksums', () => {
+  it('refuses frames above the limit and wrong checksums', () => {
     const refuses = (bytes: Buffer, cut: number): string | undefined =>
       codeOf(() => {
         const parser = new FrameParser(limits)
@@ -117,8 +117,18 @@ describe('FrameParser', () => {
     large.writeUInt32LE(limits.frameBytesMax + 1)
     const wrong = stream([Buffer.from('some body')])
     wrong[4]! ^= 1
-    for (const bytes of [Buffer.alloc(8), large, wrong])
+    const wrongEmpty = Buffer.from([0, 0, 0, 0, 1, 0, 0, 0])
+    for (const bytes of [wrongEmpty, large, wrong])
       for (const cut of [0, 3, 8]) expect(refuses(bytes, cut)).toBe('MALFORMED')
     expect(refuses(stream([Buffer.alloc(limits.frameBytesMax)]), 5)).toBeUndefined()
+  })
+
+  it('hands over frames without a body: they are signs of life', () => {
+    const bodies: string[] = []
+    const parser = new FrameParser(limits)
+    const bytes = Buffer.concat([stream([Buffer.from('a')]), SIGN_OF_LIFE, stream([Buffer.from('b')])])
+    for (const byte of bytes)
+      parser.push(Buffer.from([byte]), (body, start, end) => bodies.push(body.toString('latin1', start, end)))
+    expect(bodies).toEqual(['a', '', 'b'])
   })
 })

@@ -241,8 +241,9 @@ export class Owner implements Ownership {
     if (this.unresolved) return
     const { timing } = this.context
     for (const peer of this.log.peers.values()) {
-      // One that waits for this owner's next chunk is not silent of its own accord.
-      if (now.monoMs - peer.heardMonoMs <= timing.suspectMs || peer.transfer?.ready) continue
+      // One that waits for this owner's next chunk is not silent of its own accord, if there is a way to it.
+      const waits = peer.transfer?.ready && this.context.peer(peer.id)
+      if (now.monoMs - peer.heardMonoMs <= timing.suspectMs || waits) continue
       if (peer.learner) this.forget(peer.id)
       else {
         // A drain cannot end while it is silent: this owner serves on and takes it out first.

@@ -3,7 +3,7 @@
 import { crc32 } from 'node:zlib'
 import { type ByteWriter, getU32, putU32 } from '../../../src/core/base/bytes.ts'
 import { defaultLimits } from '../../../src/core/base/limits.ts'
-import { FRAME_HEADER_BYTES, FrameParser, sealFrame } from '../../../src/transport/frame.ts'
+import { FRAME_HEADER_BYTES, FrameParser, SIGN_OF_LIFE, sealFrame } from '../../../src/transport/frame.ts'
 import { encodeHello, HelloReader, type PeerHello } from '../../../src/transport/hello.ts'
 import { Broken, type Decoder, decoder, REFUSED } from '../decoder.ts'
 import { A, B } from './seed.ts'
@@ -16,10 +16,10 @@ function frame(body: string | Uint8Array): Buffer {
 
 /** Sets the checksums of all frames that lie whole in the input. */
 function sealAll(bytes: Buffer, start: number, end: number): void {
-  for (let at = start; end - at > FRAME_HEADER_BYTES; ) {
+  for (let at = start; end - at >= FRAME_HEADER_BYTES; ) {
     const body = at + FRAME_HEADER_BYTES
     const next = body + getU32(bytes, at)
-    if (next > end || next === body) return
+    if (next > end) return
     putU32(bytes, at + 4, crc32(bytes.subarray(body, next)))
     at = next
   }
@@ -69,6 +69,7 @@ const FRAMES = [
   frame('a'),
   frame('body of a frame'),
   Buffer.concat([frame('one'), frame('two'), frame('three')]),
+  Buffer.concat([SIGN_OF_LIFE, frame('one'), SIGN_OF_LIFE, SIGN_OF_LIFE]),
   Buffer.concat([frame(Buffer.alloc(300, 7)), frame('after')]),
   frame(Buffer.alloc(20_000, 1)),
 ]
@@ -123,7 +124,7 @@ export const frameDecoders: readonly Decoder[] = [
   }),
   decoder({
     name: 'frame-boundaries',
-    seeds: () => FRAMES.slice(0, 4),
+    seeds: () => FRAMES.slice(0, 5),
     repair: sealAll,
     decode(bytes, start, end) {
       if (end - start > 400) throw REFUSED

@@ -193,6 +193,7 @@ export const routerDecoders: readonly Decoder[] = [
       void world?.router.close()
       world = startWorld()
     },
+    close: () => void world?.router.close(),
     decode(bytes, start, end) {
       const { router, peer, link } = world!
       link.out.clear()
