@@ -249,9 +249,7 @@ class Connection implements Wire {
       const heard = silence.round()
       if (heard === 'ask') this.socket.write(SIGN_OF_LIFE)
       else if (heard === 'gone')
-        this.fail(
-          new GridError('UNREACHABLE', `${this.remote}: silent for ${SILENT_ROUNDS * ROUND_MS} ms`),
-        )
+        this.fail(new GridError('UNREACHABLE', `${this.remote}: silent for ${SILENT_ROUNDS * ROUND_MS} ms`))
     }, ROUND_MS)
   }
 
