@@ -438,6 +438,8 @@ describe('the window', () => {
 })
 
 describe('giving up', () => {
+  afterEach(() => void vi.useRealTimers())
+
   test('calls that were given up in the queue leave their room and their bytes', async () => {
     const small = await open({ callsPerPartitionMax: 4, waitingCallsMax: 16 })
     const narrow = small.map<string, number>('m')
@@ -494,10 +496,29 @@ describe('giving up', () => {
   })
 
   test('a deadline after clean refusals: not applied, with the refusal as cause', async () => {
+    vi.useFakeTimers({
+      toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'],
+    })
+    const patient = await open({})
+    const waiting = patient.map<string, number>('m')
+    await waiting.get(cluster.keyIn(0))
     cluster.intercept = () => new GridError('NO_LEASE', 'no lease')
     // Attempts come after 1, 2, 4 … 128 ms and then every 200: at this deadline the call waits, and is not under way.
-    const put = map.put(cluster.keyIn(0), 1, { timeoutMs: 350 })
-    await expect(put).rejects.toMatchObject({ code: 'TIMEOUT', applied: 'no', cause: { code: 'NO_LEASE' } })
+    const put = waiting.put(cluster.keyIn(0), 1, { timeoutMs: 350 })
+    const refused = expect(put).rejects.toMatchObject({
+      code: 'TIMEOUT',
+      applied: 'no',
+      cause: { code: 'NO_LEASE' },
+    })
+    while (patient.pendingCalls > 0) {
+      vi.advanceTimersByTime(1)
+      // A call and its answer take a turn each.
+      for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
+    }
+    await refused
+    expect(cluster.calls.length).toBeGreaterThan(5)
+    vi.useRealTimers()
+    await patient.close()
   })
 
   test('a deadline while no member can be reached', async () => {

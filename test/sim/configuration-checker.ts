@@ -8,7 +8,7 @@
 
 import { ConfigLog } from '../../src/core/engine/config-log.ts'
 import type { PartitionConfig } from '../../src/core/membership/config.ts'
-import { activeMembers } from '../../src/core/membership/roster.ts'
+import { activeMembers, isDead } from '../../src/core/membership/roster.ts'
 import type { Target, View } from '../../src/core/membership/view.ts'
 import type { Owner } from '../../src/core/partition/owner.ts'
 import type { ControlStore } from './control-store.ts'
@@ -26,6 +26,8 @@ export class ConfigurationChecker {
   /** Moves that are judged: each is put to the log again and again. */
   readonly #moves = new WeakSet<PartitionConfig>()
   readonly #targets = new Map<string, string>()
+  /** Members that left when nobody was there who meant to stay: what they held ended with them. */
+  readonly #ended = new Set<string>()
   /** Boots under which the log has lost its end: two logs have had their versions. */
   readonly #torn = new Set<string>()
   readonly counts: Record<string, number> = { 'views compared': 0, moves: 0, targets: 0, losses: 0 }
@@ -75,7 +77,16 @@ export class ConfigurationChecker {
       for (const version of this.#views.keys()) if (version > view.version) this.#views.delete(version)
     }
     this.#views.set(view.version, view)
+    if (before) this.#left(before, view)
     if (before && view.version === before.version + 1) this.#changed(before, view)
+  }
+
+  #left(before: View, view: View): void {
+    const there = [...before.members.values(), ...before.silent.values()]
+    for (const { id, state } of there) {
+      if (state !== 'leaving' || view.members.has(id) || !isDead(view, id)) continue
+      if (there.every((other) => other.id === id || other.state === 'leaving')) this.#ended.add(id)
+    }
   }
 
   #changed(before: View, view: View): void {
@@ -91,7 +102,7 @@ export class ConfigurationChecker {
     const living = this.#members().find(({ id, engine }) => {
       const partition = engine.partitions[config.partition]
       const holds = partition?.owner ?? (partition?.role === 'backup' && partition.backup)
-      return holds && partition?.config?.era === old.era && old.inSync.includes(id)
+      return holds && !this.#ended.has(id) && partition?.config?.era === old.era && old.inSync.includes(id)
     })
     if (living)
       this.#world.fail(`partition ${config.partition} is declared lost, but ${living.host} holds it`)

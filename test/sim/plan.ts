@@ -52,7 +52,7 @@ export function drawSettings(
     rollCallMs: 30_000,
     rollCallMinMs: 1000,
     transfersMax: 1 + world.int(4),
-    chunkBytes: world.pick([64, 64, 1000, 64 * 1024]),
+    chunkBytes: world.pick([256, 256, 1000, 64 * 1024]),
     checkpointEntries: world.pick([5, 20, 1000]),
     memoryBytesMax: tightness === 'memory' ? world.pick([16, 22, 30]) * 16 * 1024 : 64 * 1024 * 1024,
     historyBytes: world.pick([0, 40_000, 200_000]),
