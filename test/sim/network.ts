@@ -3,8 +3,8 @@
  *
  * A link is a queue of frames in each direction. A frame is what a process appended in one turn. A direction that is
  * cut holds its frames back (TCP sends them again) until the cut heals or the link breaks; what was under way when it
- * breaks is lost, or still arrives before the other side notices. Two links between the same two processes know nothing
- * of each other's order.
+ * breaks is lost, or still arrives before the other side notices: after the cut, maybe, and after what was sent on a
+ * newer link. Two links between the same two processes know nothing of each other's order.
  */
 
 import { ByteWriter } from '../../src/core/base/bytes.ts'
@@ -93,6 +93,7 @@ export class LinkEnd implements Outlet {
   // of the direction that begins here
   lastArrivalMs = 0
   readonly held: Buffer[] = []
+  heldSinceMs = 0
   lost = false
 
   constructor(link: Link, process: Process, peer: string) {
@@ -131,7 +132,7 @@ export class Link {
     if (this.broken) return
     this.broken = true
     const { network, world } = first.process
-    network.links.delete(this)
+    if (!late) network.links.delete(this)
     network.stats.breaks++
     world.log(`break ${this.ends[0].process.host}>${this.ends[1].process.host}`)
     for (const end of this.ends) if (!late) end.lost = true
@@ -144,7 +145,10 @@ export class Link {
     world.after(delayMs, () =>
       end.process.exec(() => {
         if (end.closed) return
+        // The end of the stream comes after what was sent before it.
+        if (!end.other.lost && end.other.held.length > 0) return this.#notice(end, world.between(1, 100))
         end.closed = true
+        end.process.network.links.delete(this)
         end.other.lost = true
         end.handler?.onClose()
       }),
@@ -218,8 +222,11 @@ export class Network {
     for (const link of this.links) for (const end of link.ends) if (end.held.length > 0) this.#release(end)
   }
 
+  /** TCP waits longer and longer before it tries again: up to as long as it could not send. */
   #release(end: LinkEnd): void {
-    this.world.after(this.world.between(0, 300), () => {
+    const { world } = this
+    const waitMs = world.chance(0.3) ? Math.max(300, world.nowMs - end.heldSinceMs) : 300
+    world.after(world.between(0, waitMs), () => {
       while (end.held.length > 0 && !end.lost) {
         if (this.isCut(end.process.host, end.other.process.host)) return
         this.#hand(end, end.held.shift()!)
@@ -253,8 +260,10 @@ export class Network {
     end.lastArrivalMs = Math.max(end.lastArrivalMs, world.nowMs + delayMs)
     world.after(end.lastArrivalMs - world.nowMs, () => {
       if (end.lost) return
-      if (end.held.length > 0 || this.isCut(end.process.host, end.other.process.host)) end.held.push(bytes)
-      else this.#hand(end, bytes)
+      if (end.held.length > 0 || this.isCut(end.process.host, end.other.process.host)) {
+        if (end.held.length === 0) end.heldSinceMs = world.nowMs
+        end.held.push(bytes)
+      } else this.#hand(end, bytes)
     })
   }
 

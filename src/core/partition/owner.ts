@@ -56,6 +56,8 @@ export class Owner implements Ownership {
   unresolved: PartitionConfig | undefined
   /** When a member last said that it cannot hold this partition. */
   readonly #refusedMonoMs = new Map<MemberId, number>()
+  /** The newest number given to a replica; where it begins tells ownerships apart. */
+  #session: number
   /** The backup to hand over to once everything is committed. */
   #successor: MemberId | undefined
 
@@ -73,6 +75,7 @@ export class Owner implements Ownership {
     this.config = config
     this.reference = reference
     this.log = new OwnerLog(context.self, config)
+    this.#session = Math.floor(context.random.next() * 2 ** 47)
     const { store } = replica
     this.replies = new ReplyQueue(partition, store)
     // What was received and not yet known to be committed is part of this owner's history from now on.
@@ -168,8 +171,9 @@ export class Owner implements Ownership {
     this.watchers.close()
   }
 
+  /** The number of a replica's (re)join: of one that begins anew, a higher one than before. */
   #newSession(): number {
-    return 1 + Math.floor(this.context.random.next() * 0xffff_ffff_fffe)
+    return ++this.#session
   }
 
   #propose(change: { owner?: MemberId; inSync?: readonly MemberId[]; reason: string }, epoch: number): void {

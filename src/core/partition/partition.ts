@@ -78,6 +78,8 @@ export class Partition {
   #teacher: MemberId = ''
   /** The session under which a learner received what it holds. */
   #learnerSession = 0
+  /** The session of the newest transfer begun under the present configuration. */
+  #begunSession = 0
   #takeover: Takeover | undefined
   readonly #order: CallOrder
 
@@ -131,6 +133,7 @@ export class Partition {
     this.config = config
     this.#reference = { partition: this.id, epoch: config.epoch, tag: tagOf(config) }
     this.#takeover = undefined
+    this.#begunSession = 0
     const { self } = this.#context
     const voided = known !== undefined && config.era !== known.era
     if (voided || (known === undefined && config.era > 0 && config.prev !== '')) this.#eraEpoch = config.epoch
@@ -295,6 +298,9 @@ export class Partition {
   onSnapshotBegin(from: MemberId, m: SnapshotBegin): void {
     if (!this.#gate(from, m) || from !== this.config?.owner) return
     if (this.config.inSync.includes(this.#context.self)) return
+    // On an older link an earlier transfer may come late: what it brings must not replace what the owner counts on by now.
+    if (m.session <= this.#begunSession) return
+    this.#begunSession = m.session
     this.#newReplica()
     this.#teacher = from
     this.#incoming = { session: m.session, base: m.base, state: new ByteWriter(), chunks: 0 }

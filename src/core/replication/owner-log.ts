@@ -21,7 +21,7 @@ const WALL_BACK_MS = 50
 
 export class Peer {
   readonly id: MemberId
-  /** The owner's number for this (re)join; an answer that carries another counts for nothing. */
+  /** The owner's number for this (re)join, higher than those before; an answer that carries another counts for nothing. */
   readonly session: number
   /** Everything up to here is held. */
   ack = 0
