@@ -148,8 +148,8 @@ export class Link {
         // The end of the stream comes after what was sent before it.
         if (!end.other.lost && end.other.held.length > 0) return this.#notice(end, world.between(1, 100))
         end.closed = true
-        end.process.network.links.delete(this)
         end.other.lost = true
+        if (end.other.closed) end.process.network.links.delete(this)
         end.handler?.onClose()
       }),
     )
