@@ -1,9 +1,9 @@
 /**
  * Frames: how a stream of bytes is cut into bodies.
  *
- * `u32 length of body · u32 crc32 of body · body`. One without a body is a sign of life (silence.ts). TCP's own checksum lets one corrupted segment in
- * some millions through (Stone and Partridge, "When the CRC and TCP checksum disagree", SIGCOMM 2000); a replica
- * must not take such bytes for a write, so every body carries its own.
+ * `u32 length of body · u32 crc32 of body · body`. One without a body is a sign of life (silence.ts). TCP's own
+ * checksum lets one corrupted segment in some millions through (Stone and Partridge, "When the CRC and TCP checksum
+ * disagree", SIGCOMM 2000); a replica must not take such bytes for a write, so every body carries its own.
  *
  * A frame that lies wholly inside a chunk is handed over where it is. Only one that spans chunks is put together in
  * a buffer, which grows with the bytes that have arrived and not with the length that was claimed: a peer that
@@ -21,7 +21,7 @@ const HELD_BYTES_MIN = 1024
 /** An assembly buffer up to this size is kept for the next frame that spans chunks. */
 const HELD_BYTES_KEPT = 128 * 1024
 
-/** A frame without a body: asks whether somebody is there, or says so. */
+/** A frame without a body: somebody is there. */
 export const SIGN_OF_LIFE: Buffer = Buffer.alloc(FRAME_HEADER_BYTES)
 
 /** Fills in the header of the frame `bytes[start, end)`, whose first 8 bytes are room for it. */

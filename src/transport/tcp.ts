@@ -2,8 +2,9 @@
  * Links over TCP, for members and clients.
  *
  * One socket a link, TCP_NODELAY (a frame is a whole tick's work already; waiting for more would only add delay) and
- * keepalive; the side that dialled finds out sooner than that whether the other is gone (silence.ts). Each side sends its hello first; a listener parses nothing else before, holds at most 280 bytes of it,
- * waits at most 5 s, and for at most 256 connections at once.
+ * keepalive; the side that dialled finds out sooner than that whether the other is gone (silence.ts). Each side sends
+ * its hello first; a listener parses nothing else before, holds at most 280 bytes of it, waits at most 5 s, and for at
+ * most 256 connections at once.
  */
 
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
@@ -20,7 +21,7 @@ import {
   statusOf,
 } from './hello.ts'
 import { abortedBy, asGridError, FramedLink, type LinkLimits, type Wire } from './link.ts'
-import { ROUND_MS, SILENT_ROUNDS, Silence } from './silence.ts'
+import { ROUND_MS, SIGN_EVERY_MS, SILENT_ROUNDS, Silence } from './silence.ts'
 import type { Hello, Link, LinkHandler, Listener, Transport } from './transport.ts'
 
 const HELLO_TIMEOUT_MS = 5000
@@ -199,10 +200,11 @@ class Connection implements Wire {
   #timer: NodeJS.Timeout
   readonly #onFrame: OnFrame = (bytes, start, end) => {
     if (start < end) this.#link?.receive(bytes, start, end)
-    else this.#signOfLife()
   }
-  /** Whether this side asks for signs of life; the other one answers. */
-  #asks = false
+  /** Whether this side has dialled. */
+  #dialled = false
+  /** When this side, which was dialled, last showed that it is there. */
+  #answeredMs = Number.NEGATIVE_INFINITY
 
   constructor(socket: Socket, remote: string, limits: LinkLimits, side: Side) {
     this.socket = socket
@@ -226,11 +228,26 @@ class Connection implements Wire {
   receive(chunk: Buffer): void {
     if (this.#refused || this.#link?.closed) return
     try {
-      if (this.#link !== undefined) this.#parser.push(chunk, this.#onFrame)
-      else this.#greet(chunk)
+      if (this.#link === undefined) this.#greet(chunk)
+      else {
+        this.#parser.push(chunk, this.#onFrame)
+        if (!this.#dialled) this.#answer()
+      }
     } catch (error) {
       this.fail(asGridError(error))
     }
+  }
+
+  #answer(): void {
+    const nowMs = performance.now()
+    if (nowMs - this.#answeredMs < SIGN_EVERY_MS) return
+    this.#answeredMs = nowMs
+    this.#show()
+  }
+
+  /** Shows that this side is there, unless something else is on its way that does. */
+  #show(): void {
+    if (!this.#link?.closed && this.socket.writableLength === 0) this.socket.write(SIGN_OF_LIFE)
   }
 
   #greet(chunk: Buffer): void {
@@ -243,19 +260,14 @@ class Connection implements Wire {
 
   /** For the side that dialled: closes the link when its peer is gone. */
   listenForSilence(): void {
-    this.#asks = true
-    const silence = new Silence(this.socket)
+    this.#dialled = true
+    const silence = new Silence()
     this.#timer = setInterval(() => {
-      const heard = silence.round()
-      if (heard === 'ask') this.socket.write(SIGN_OF_LIFE)
+      const heard = silence.round(this.socket.bytesRead)
+      if (heard === 'ask') this.#show()
       else if (heard === 'gone')
-        this.fail(new GridError('UNREACHABLE', `${this.remote}: silent for ${SILENT_ROUNDS * ROUND_MS} ms`))
+        this.fail(new GridError('UNREACHABLE', `${this.remote}: nothing heard for ${SILENT_ROUNDS} s`))
     }, ROUND_MS)
-  }
-
-  /** One who asks and does not read gets no answer: what waits for it is sign enough. */
-  #signOfLife(): void {
-    if (!this.#asks && this.socket.writableLength === 0) this.socket.write(SIGN_OF_LIFE)
   }
 
   /** Ends the link, or the attempt at one, because of something on this side. */
