@@ -1,7 +1,8 @@
 /**
  * What must hold of the configuration: whoever has read the log up to some place sees what everybody sees there, a mere move
  * takes no living replica, as far as its owner can know, from a partition that has none to spare, data is declared lost only
- * when nobody who holds it lives, and the target table is the one function of roster and table before that it is said to be.
+ * when nobody who holds it lives (but those who left as the last ones), and the target table is the one function of roster
+ * and table before that it is said to be.
  *
  * And of an owner's log: it reaches back to what any of its replicas still lacks.
  */
@@ -30,7 +31,13 @@ export class ConfigurationChecker {
   readonly #ended = new Set<string>()
   /** Boots under which the log has lost its end: two logs have had their versions. */
   readonly #torn = new Set<string>()
-  readonly counts: Record<string, number> = { 'views compared': 0, moves: 0, targets: 0, losses: 0 }
+  readonly counts: Record<string, number> = {
+    'views compared': 0,
+    moves: 0,
+    targets: 0,
+    losses: 0,
+    'last to leave': 0,
+  }
 
   constructor(world: World, store: ControlStore, members: () => readonly SimMember[]) {
     this.#world = world
@@ -75,26 +82,33 @@ export class ConfigurationChecker {
     if (before && view.version < before.version) {
       this.#torn.add(view.boot.id).add(before.boot.id)
       for (const version of this.#views.keys()) if (version > view.version) this.#views.delete(version)
+      this.#ended.clear()
     }
     this.#views.set(view.version, view)
-    if (before) this.#left(before, view)
     if (before && view.version === before.version + 1) this.#changed(before, view)
   }
 
-  #left(before: View, view: View): void {
-    const there = [...before.members.values(), ...before.silent.values()]
-    for (const { id, state } of there) {
-      if (state !== 'leaving' || view.members.has(id) || !isDead(view, id)) continue
-      if (there.every((other) => other.id === id || other.state === 'leaving')) this.#ended.add(id)
-    }
-  }
-
   #changed(before: View, view: View): void {
+    this.#left(before, view)
     if (before.configs !== view.configs)
       view.configs.forEach((config, p) => {
         const old = before.configs[p]
         if (old && config.era > old.era) this.#lost(old, config)
       })
+  }
+
+  /**
+   * Somebody is struck off as one that has left. Who was struck off for silence before, and is named by nothing, is not
+   * waited for: it may never come back.
+   */
+  #left(before: View, view: View): void {
+    const there = [...before.members.values(), ...before.silent.values()]
+    for (const { id, state } of there) {
+      if (state !== 'leaving' || view.members.has(id) || !isDead(view, id)) continue
+      if (there.some((other) => other.id !== id && other.state !== 'leaving')) continue
+      this.#ended.add(id)
+      this.counts['last to leave']!++
+    }
   }
 
   #lost(old: PartitionConfig, config: PartitionConfig): void {

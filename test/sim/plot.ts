@@ -23,6 +23,7 @@ const rates = {
   /** Only where the log may lose its end. */
   forgottenShrink: 0.0003,
   lateAcks: 0.05,
+  lateTransfer: 0.05,
   lostAnswer: 0.004,
   splitAddition: 0.1,
   splitTail: 0.004,
@@ -111,6 +112,7 @@ export class Plots {
       const fresh = transfer.base === owner.head
       if ((fresh && owner.commit < owner.head) || !this.#isNew(transfer)) continue
       if (this.#begins('lateAcks')) this.#lateAcks(member, owner, peer)
+      else if (this.#begins('lateTransfer')) this.#lateTransfer(member, peer)
       else if (fresh && backups.length > 0 && this.#begins('unfinishedTransfer'))
         this.#unfinishedTransfer(member, owner, peer, backups)
     }
@@ -247,6 +249,19 @@ export class Plots {
     this.#when(1000, taughtAnew, () => {
       this.#faults.count('lateAcks succeeds')
       network.cut([[member.host, learner]], 4000)
+    })
+  }
+
+  /** The beginning of a transfer is still under way on a link that is given up, when the learner is taught anew. */
+  #lateTransfer(member: SimMember, peer: Peer): void {
+    const { world, network } = this.#sim
+    const learner = this.#hostOf(peer.id)
+    this.#part(member.host, learner, world.between(300, 2500))
+    world.after(world.between(2, 50), () => {
+      for (const link of network.links) {
+        const [from, to] = link.ends
+        if (from.process === member && to.process.host === learner) link.breakFrom(from, true)
+      }
     })
   }
 

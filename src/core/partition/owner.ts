@@ -86,7 +86,7 @@ export class Owner implements Ownership {
     this.epochOfOwnership = config.epoch
     for (const id of config.inSync) {
       if (id !== context.self)
-        this.log.join(new Peer(id, this.#newSession(), store.head + 1, now.monoMs, false))
+        this.log.join(new Peer(id, this.newSession(), store.head + 1, now.monoMs, false))
     }
     this.confirmations = new Confirmations(this)
     this.watchers = new Watchers(this)
@@ -122,7 +122,7 @@ export class Owner implements Ownership {
     for (const id of config.inSync) {
       if (id === this.context.self || this.log.peers.has(id)) continue
       // In the set without having been added here: the log was healed. From the newest record on it says what it lacks.
-      this.log.join(new Peer(id, this.#newSession(), store.head, now.monoMs, false))
+      this.log.join(new Peer(id, this.newSession(), store.head, now.monoMs, false))
     }
     // Who heard of this before its owner did has refused what was under way.
     for (const peer of this.log.peers.values()) this.#rewind(peer)
@@ -172,7 +172,7 @@ export class Owner implements Ownership {
   }
 
   /** The number of a replica's (re)join: of one that begins anew, a higher one than before. */
-  #newSession(): number {
+  newSession(): number {
     return ++this.#session
   }
 
@@ -206,7 +206,7 @@ export class Owner implements Ownership {
     const outlet = this.context.peer(id)
     if (!outlet) return
     const { store } = this.replica
-    const session = this.#newSession()
+    const session = this.newSession()
     const peer = new Peer(id, session, store.head + 1, now.monoMs, true)
     peer.transfer = new Transfer(store, session, this.replica.encodeState(now), this.context.chunkBytes)
     peer.base = peer.transfer.base
