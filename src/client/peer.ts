@@ -8,7 +8,10 @@ import type { Link } from '../transport/transport.ts'
 
 /** How much may be appended to a link before its queue is looked at again. */
 const CHECK_BYTES = 64 * 1024
-/** Silence on a connection after which the member is asked whether it is there, and after which it is not. */
+/**
+ * Silence on a connection after which the member is asked whether it is there, and after which it is not. A transport may
+ * know sooner that the other process is gone (silence.ts); this finds one that reads and no longer answers.
+ */
 const PROBE_MS = 2000
 const DEAD_MS = 4000
 

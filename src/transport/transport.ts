@@ -14,6 +14,7 @@
 import type { ByteWriter } from '../core/base/bytes.ts'
 import type { GridError } from '../core/base/errors.ts'
 
+/** 1 until the first release: until then it may change without a word. */
 export const PROTOCOL_VERSION = 1
 
 export type Role = 'member' | 'client'

@@ -3,8 +3,9 @@
  *
  * Each names the configuration that it was sent under by `(partition, epoch, tag)`, where the tag is the first 32 bits
  * of the configuration's id: enough to see that two members hold different configurations of one epoch, which is a
- * `CONFLICT`. A `session` is the owner's random number for one (re)join of one replica; an acknowledgement carries
- * it back, so that one from before a removal can never count after it.
+ * `CONFLICT`. A `session` is the owner's number for one (re)join of one replica. An acknowledgement carries it back, so that
+ * one from before a removal can never count after it; and it rises, so that a transfer that comes late, on an older
+ * link, is not taken for a new one. Between two members nothing but the order on one link is taken for granted.
  */
 
 import type { ByteReader, ByteWriter } from '../base/bytes.ts'
