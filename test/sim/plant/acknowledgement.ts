@@ -33,7 +33,7 @@ export const acknowledgements: Readonly<Record<string, Plant>> = {
   /** What most replicas hold counts as committed. */
   ackMajority: {
     expects: any(lostRecord, wrongAnswer),
-    seed: 4,
+    seed: 5,
     apply: () =>
       patch(
         OwnerLog.prototype,

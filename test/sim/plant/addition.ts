@@ -75,6 +75,7 @@ export const additions: Readonly<Record<string, Plant>> = {
   /** A learner counts as level at the base of its transfer. */
   learnerAtBase: {
     expects: any(otherEntries, wrongAnswer, lostRecord),
+    seed: 17,
     slow: true,
     options: {
       members: 4,

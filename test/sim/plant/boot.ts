@@ -21,6 +21,7 @@ export const boots: Readonly<Record<string, Plant>> = {
   /** A log that shows less than before is believed, as long as its store seems to be the same. */
   noRewindCheck: {
     expects: /does not recover|are both number|LOST|two owners/,
+    seed: 7,
     slow: true,
     options: {
       rollback: true,
@@ -72,7 +73,7 @@ export const boots: Readonly<Record<string, Plant>> = {
   /** Nobody notices that the store has started again, and that the log has lost its end. */
   noRollbackGuard: {
     expects: diverged,
-    seed: 3,
+    seed: 2,
     options: forgottenShrinks,
     apply: () => {
       const restoreOpen = patch(
@@ -93,7 +94,7 @@ export const boots: Readonly<Record<string, Plant>> = {
   /** A log that has lost its end is used again at once, though some who know more have not been heard. */
   noRollCall: {
     expects: diverged,
-    seed: 3,
+    seed: 2,
     options: forgottenShrinks,
     apply: () =>
       patch(

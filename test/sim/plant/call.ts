@@ -39,7 +39,6 @@ export const calls: Readonly<Record<string, Plant>> = {
   /** A confirmed read does not wait for anybody's confirmation. */
   confirmedNotAwaited: {
     expects: /not linearizable|after it had seen|answer:/,
-    seed: 4,
     options: {
       settings: { backups: 1, minInSync: 1 },
       mix: { ...noFaults, plot: 1, plots: { deposedOwner: 20 } },

@@ -73,6 +73,7 @@ export const compactions: Readonly<Record<string, Plant>> = {
   /** A backup lets records take effect that are not committed, so that compaction may move and drop what they supersede. */
   appliedUncommitted: {
     expects: /commits another record|never cut off|can be truncated|failed|another record is committed|LOST/,
+    seed: 10,
     options: {
       members: 4,
       settings: { backups: 2, minInSync: 1 },

@@ -16,7 +16,6 @@ export const identities: Readonly<Record<string, Plant>> = {
   /** A member that starts again has the id that it had, as if that came from its host. */
   sameIdentity: {
     expects: any('in name only|falls from|has expired after', lostRecord, stuck),
-    seed: 5,
     options: { mix: { ...noFaults, kill: 1, everyMs: 2000 }, faultMs: 20_000 },
     apply: () =>
       patch(
@@ -47,7 +46,7 @@ export const identities: Readonly<Record<string, Plant>> = {
    */
   noSessionInAck: {
     expects: any(lostRecord, stuck, otherEntries, 'in name only'),
-    seed: 2,
+    seed: 15,
     options: lateAcks,
     apply: () => {
       const present = (owner: Owner, from: string, session: number): number =>

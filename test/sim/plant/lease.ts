@@ -28,7 +28,7 @@ export const leases: Readonly<Record<string, Plant>> = {
   /** A lease counts from when its grant arrived. */
   leaseFromReceipt: {
     expects: doubled,
-    seed: 4,
+    seed: 11,
     options: staleGrants,
     apply: () =>
       patch(
@@ -64,7 +64,6 @@ export const leases: Readonly<Record<string, Plant>> = {
   /** Calls are judged by the time of the last tick, however long ago that was. */
   cachedNow: {
     expects: any(twoOwners, wrongAnswer, 'expires at .* what is to live', 'closes session .* after'),
-    seed: 2,
     options: {
       settings: { backups: 1, minInSync: 1 },
       mix: { ...noFaults, plot: 1, plots: { sleepingOwner: 10 } },

@@ -72,7 +72,6 @@ export const placements: Readonly<Record<string, Plant>> = {
   /** A checkpoint does not say who is silent and who is dead. */
   checkpointForgets: {
     expects: /views differ/,
-    seed: 2,
     options: { loss: true, mix: { storeDown: 1, kill: 1, everyMs: 1500 } },
     apply: () =>
       patch(

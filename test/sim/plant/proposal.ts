@@ -44,7 +44,7 @@ export const proposals: Readonly<Record<string, Plant>> = {
   /** A backup is the owner as soon as it has asked to be. */
   activateBeforeWin: {
     expects: any(twoOwners, lostRecord, wrongAnswer),
-    seed: 3,
+    seed: 4,
     options: {
       settings: { backups: 2, minInSync: 1 },
       mix: { ...noFaults, kill: 1, pause: 1, cut: 1, everyMs: 1500 },
@@ -67,6 +67,7 @@ export const proposals: Readonly<Record<string, Plant>> = {
   /** What the store has taken counts as decided, whatever stands before it. */
   trustAck: {
     expects: any(twoOwners, lostRecord, wrongAnswer),
+    seed: 6,
     options: { mix: { ...noFaults, cut: 1, pause: 1, everyMs: 2000 } },
     apply: () => {
       const simulations = new WeakMap<ControlStore, Simulation>()

@@ -27,6 +27,7 @@ export const transfers: Readonly<Record<string, Plant>> = {
   /** An earlier transfer, come late on an older link, replaces what was taught since. */
   olderTransferTaken: {
     expects: any(lostRecord, stuck, otherEntries, wrongAnswer),
+    seed: 8,
     options: {
       settings: {
         backups: 1,

@@ -8,7 +8,7 @@ export const watches: Readonly<Record<string, Plant>> = {
   /** The end of the rows is told before what was left out of them has come by the log. */
   watchFromBase: {
     expects: /the rows end with/,
-    seed: 3,
+    seed: 5,
     apply: () => {
       let pumping = false
       const head = Object.getOwnPropertyDescriptor(Owner.prototype, 'head')!
