@@ -117,8 +117,10 @@ export const natsFaults: readonly Fault[] = [
   { name: 'nats-leader', allows: 'none', fits: isThree, inject: loseServer(true) },
   { name: 'nats-follower', allows: 'none', fits: isThree, inject: loseServer(false) },
   {
+    // A member that finds no server while others do is struck off as silent, and may be the last that holds a partition.
     name: 'nats-leader-kill',
     allows: 'unknown',
+    codes: ['PARTITION_LOST'],
     fits: isThree,
     async inject(cluster, random) {
       await cluster.settled()
