@@ -265,9 +265,19 @@ class Connection implements Wire {
     this.#timer = setInterval(() => {
       const heard = silence.round(this.socket.bytesRead)
       if (heard === 'ask') this.#show()
-      else if (heard === 'gone')
-        this.fail(new GridError('UNREACHABLE', `${this.remote}: nothing heard for ${SILENT_ROUNDS} s`))
+      else if (heard === 'gone') this.#giveUp()
     }, ROUND_MS)
+  }
+
+  /** Nothing of what waits here or in the kernel is to arrive yet, after what is sent on the next link. */
+  #giveUp(): void {
+    this.socket.resetAndDestroy()
+    this.#link?.abort(
+      new GridError(
+        'UNREACHABLE',
+        `${this.remote}: nothing heard for ${(SILENT_ROUNDS * ROUND_MS) / 1000} s`,
+      ),
+    )
   }
 
   /** Ends the link, or the attempt at one, because of something on this side. */

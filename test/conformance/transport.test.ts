@@ -631,6 +631,7 @@ describe('tcp peers that are gone without a word', () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout'] })
     let asked = 0
     const mute = createServer((socket) => {
+      socket.on('error', () => {}) // It is reset in the end.
       socket.write(encodeHello(member))
       const hello = encodeHello(client).length
       socket.on('data', (chunk) => {
@@ -700,6 +701,7 @@ describe('tcp peers that are gone without a word', () => {
     const ends: Socket[] = []
     const proxy = createServer((near) => {
       const far = createConnection(Number(address.split(':')[1]), '127.0.0.1')
+      for (const end of [near, far]) end.on('error', () => {})
       ends.push(near.pause(), far)
       far.pipe(near)
     }).listen(0, '127.0.0.1')

@@ -112,10 +112,10 @@ export class LinkEnd implements Outlet {
     this.process.network.dirty.push(this)
   }
 
-  /** This side closes. */
+  /** This side closes. What it has sent may still arrive. */
   close(): void {
     if (this.closed) return
-    this.link.breakFrom(this, false)
+    this.link.breakFrom(this, this.process.world.chance(0.5))
   }
 }
 
@@ -136,23 +136,28 @@ export class Link {
     network.stats.breaks++
     world.log(`break ${this.ends[0].process.host}>${this.ends[1].process.host}`)
     for (const end of this.ends) if (!late) end.lost = true
-    this.#notice(first, 0)
+    world.after(0, () => first.process.exec(() => this.#end(first)))
     this.#notice(first.other, world.chance(0.8) ? world.between(0.1, 20) : world.between(20, 4000))
   }
 
+  /** The end of the stream comes after what was sent before it. */
   #notice(end: LinkEnd, delayMs: number): void {
     const { world } = end.process
-    world.after(delayMs, () =>
+    world.after(delayMs, () => {
+      if (!end.process.alive) return this.#end(end)
       end.process.exec(() => {
-        if (end.closed) return
-        // The end of the stream comes after what was sent before it.
-        if (!end.other.lost && end.other.held.length > 0) return this.#notice(end, world.between(1, 100))
-        end.closed = true
-        end.other.lost = true
-        if (end.other.closed) end.process.network.links.delete(this)
-        end.handler?.onClose()
-      }),
-    )
+        if (!end.other.lost && end.other.held.length > 0) this.#notice(end, world.between(1, 100))
+        else this.#end(end)
+      })
+    })
+  }
+
+  #end(end: LinkEnd): void {
+    if (end.closed) return
+    end.closed = true
+    end.other.lost = true
+    if (end.other.closed || !end.other.process.alive) end.process.network.links.delete(this)
+    if (end.process.alive) end.handler?.onClose()
   }
 }
 

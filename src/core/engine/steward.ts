@@ -81,7 +81,7 @@ export class Steward {
     else if (passedMs > LATE_MS) this.#late(passedMs - LATE_MS, now)
     // The clocks disagree: the machine was suspended, or somebody set one. No lease can be trusted.
     if (Math.abs(now.wallMs - this.#tickWallMs - passedMs) > CLOCKS_PART_MS) {
-      for (const { owner } of this.#partitions) owner?.log.dropLeases()
+      for (const { owner } of this.#partitions) owner?.log.dropLeases(now.monoMs)
     }
     this.#tickMonoMs = now.monoMs
     this.#tickWallMs = now.wallMs

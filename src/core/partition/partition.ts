@@ -402,6 +402,7 @@ export class Partition {
     if (!owner) return
     // An acknowledgement from just before a change of configuration still counts: its session says whose it is.
     if (m.epoch > this.#reference.epoch) this.#gate(from, m)
+    if (m.epoch < owner.epochOfOwnership) return
     if (type === MessageType.ack) owner.onAck(from, m.session, m.seq, now)
     else if (type === MessageType.nack) owner.onNack(from, m.session, m.seq, now)
     else if (type === MessageType.snapshotAck) owner.onSnapshotAck(from, m.session, m.seq, now)

@@ -67,6 +67,8 @@ export class OwnerLog {
   #required: Peer[] = []
   #leaseMonoMs = Number.POSITIVE_INFINITY
   #leaseWallMs = Number.POSITIVE_INFINITY
+  /** A beacon from before is not trusted. */
+  #droppedMonoMs = Number.NEGATIVE_INFINITY
 
   constructor(self: MemberId, config: PartitionConfig) {
     assert(config.owner === self, 'only the owner has an owner log')
@@ -141,7 +143,7 @@ export class OwnerLog {
   }
 
   granted(peer: Peer, sentMonoMs: number, sentWallMs: number): void {
-    if (sentMonoMs <= peer.grantedMonoMs) return
+    if (sentMonoMs <= peer.grantedMonoMs || sentMonoMs < this.#droppedMonoMs) return
     peer.grantedMonoMs = sentMonoMs
     peer.grantedWallMs = sentWallMs
     this.#refreshLease()
@@ -157,8 +159,9 @@ export class OwnerLog {
     )
   }
 
-  /** Forgets all leases: the clocks disagree, or this process stood still. */
-  dropLeases(): void {
+  /** Forgets all leases, and those on their way: the clocks disagree, or this process stood still. */
+  dropLeases(monoMs: number): void {
+    this.#droppedMonoMs = monoMs
     for (const peer of this.peers.values()) {
       peer.grantedMonoMs = Number.NEGATIVE_INFINITY
       peer.grantedWallMs = Number.NEGATIVE_INFINITY

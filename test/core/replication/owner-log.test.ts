@@ -47,8 +47,12 @@ test('a lease runs from when its beacon was sent, on both clocks', () => {
   expect(log.leased(1001, 49_900, LEASE_MS)).toBe(false) // somebody set the wall clock back
   log.granted(peer, 900, 60_000) // an older beacon's answer, come late
   expect(log.leased(2999, 51_999, LEASE_MS)).toBe(true)
-  log.dropLeases()
+  log.dropLeases(1500)
   expect(log.leased(1000, 50_000, LEASE_MS)).toBe(false)
+  log.granted(peer, 1400, 50_400) // an answer that was on its way then
+  expect(log.leased(1501, 50_501, LEASE_MS)).toBe(false)
+  log.granted(peer, 1500, 50_500)
+  expect(log.leased(1501, 50_501, LEASE_MS)).toBe(true)
 })
 
 test('every required replica must have granted a lease; alone, none is needed', () => {

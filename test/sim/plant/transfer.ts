@@ -1,5 +1,6 @@
 /** Planted bugs: what a learner is taught. */
 
+import { assert } from '../../../src/core/base/assert.ts'
 import { ByteWriter } from '../../../src/core/base/bytes.ts'
 import { Partition } from '../../../src/core/partition/partition.ts'
 import { Replica } from '../../../src/core/partition/replica.ts'
@@ -45,14 +46,17 @@ export const transfers: Readonly<Record<string, Plant>> = {
         'onSnapshotBegin',
         (original) =>
           function (this: Partition, from, m) {
-            // It is read to be compared, to be remembered, and to be used.
+            // It is read to be compared, to be remembered, and to be used, if at all.
             const sessions = [Number.POSITIVE_INFINITY, 0]
+            let reads = 0
             original.call(this, from, {
               ...m,
               get session() {
+                reads++
                 return sessions.shift() ?? m.session
               },
             })
+            assert(reads === 0 || reads === 3, 'the plant knows how often the session is read')
           },
       ),
   },
