@@ -38,7 +38,7 @@ export const additions: Readonly<Record<string, Plant>> = {
   /** A learner that is being added is waited for by writes alone: reads do without its promise. */
   unionWritesOnly: {
     expects: any(twoOwners, wrongAnswer),
-    seed: 4,
+    seed: 3,
     options: splitAdditions,
     apply: () =>
       patch(
@@ -75,7 +75,7 @@ export const additions: Readonly<Record<string, Plant>> = {
   /** A learner counts as level at the base of its transfer. */
   learnerAtBase: {
     expects: any(otherEntries, wrongAnswer, lostRecord),
-    seed: 17,
+    seed: 2,
     slow: true,
     options: {
       members: 4,

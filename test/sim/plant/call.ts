@@ -39,6 +39,7 @@ export const calls: Readonly<Record<string, Plant>> = {
   /** A confirmed read does not wait for anybody's confirmation. */
   confirmedNotAwaited: {
     expects: /not linearizable|after it had seen|answer:/,
+    seed: 6,
     options: {
       settings: { backups: 1, minInSync: 1 },
       mix: { ...noFaults, plot: 1, plots: { deposedOwner: 20 } },
@@ -99,7 +100,7 @@ export const calls: Readonly<Record<string, Plant>> = {
   /** Whole maps are read without waiting for what is in them to be committed. */
   rowsUncommitted: {
     expects: /answer:|after it had seen|not linearizable/,
-    seed: 6,
+    seed: 2,
     options: { mix: { ...noFaults, kill: 0.5, plot: 1, everyMs: 1500 } },
     apply: () =>
       patch(

@@ -22,7 +22,7 @@ export const handovers: Readonly<Record<string, Plant>> = {
   /** Expiry and eviction go on while the partition is handed over. */
   housekeepingWhenStopped: {
     expects: /in name only/,
-    seed: 9,
+    seed: 6,
     slow: true,
     options: {
       members: 4,

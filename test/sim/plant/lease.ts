@@ -23,6 +23,7 @@ export const leases: Readonly<Record<string, Plant>> = {
   /** Reads are answered whether anybody follows this owner or not. */
   noLease: {
     expects: doubled,
+    seed: 6,
     apply: () => patch(OwnerLog.prototype, 'leased', () => () => true),
   },
   /** A lease counts from when its grant arrived. */

@@ -77,7 +77,7 @@ export const logMatching: Readonly<Record<string, Plant>> = {
   /** A backup that becomes the owner cuts off what it does not yet know to be committed. */
   truncateToCommit: {
     expects: any(lostRecord),
-    seed: 3,
+    seed: 5,
     options: { mix: { ...noFaults, kill: 1, everyMs: 1500 }, faultMs: 15_000 },
     apply: () =>
       patch(

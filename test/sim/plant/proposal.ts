@@ -7,15 +7,15 @@ import { Owner } from '../../../src/core/partition/owner.ts'
 import { ControlStore } from '../control-store.ts'
 import { noFaults } from '../fault.ts'
 import { Simulation } from '../simulation.ts'
-import { any, lostRecord, type Plant, patch, twoOwners, wrongAnswer } from './plant.ts'
+import { any, lostRecord, otherEntries, type Plant, patch, twoOwners, wrongAnswer } from './plant.ts'
 
 const ABANDON_AFTER_MS = 500
 
 export const proposals: Readonly<Record<string, Plant>> = {
   /** A change that does not show in the log soon is given up, although it can still land. */
   abandonProposal: {
-    expects: any(lostRecord, twoOwners, wrongAnswer),
-    seed: 2,
+    expects: any(lostRecord, twoOwners, wrongAnswer, otherEntries),
+    seed: 5,
     options: {
       settings: { backups: 1, minInSync: 1 },
       mix: { ...noFaults, kill: 1, plot: 1, plots: { splitAddition: 5 }, everyMs: 3000 },
@@ -44,7 +44,7 @@ export const proposals: Readonly<Record<string, Plant>> = {
   /** A backup is the owner as soon as it has asked to be. */
   activateBeforeWin: {
     expects: any(twoOwners, lostRecord, wrongAnswer),
-    seed: 4,
+    seed: 5,
     options: {
       settings: { backups: 2, minInSync: 1 },
       mix: { ...noFaults, kill: 1, pause: 1, cut: 1, everyMs: 1500 },
@@ -67,7 +67,7 @@ export const proposals: Readonly<Record<string, Plant>> = {
   /** What the store has taken counts as decided, whatever stands before it. */
   trustAck: {
     expects: any(twoOwners, lostRecord, wrongAnswer),
-    seed: 6,
+    seed: 16,
     options: { mix: { ...noFaults, cut: 1, pause: 1, everyMs: 2000 } },
     apply: () => {
       const simulations = new WeakMap<ControlStore, Simulation>()

@@ -78,7 +78,7 @@ export const snapshots: Readonly<Record<string, Plant>> = {
   /** A learner forgets what clients have been answered, though it knows their sessions. */
   completionsNotTaken: {
     expects: /not linearizable|answer:/,
-    seed: 5,
+    seed: 3,
     options: {
       ...moving,
       mix: { ...noFaults, leave: 1, kill: 0.4, breakLink: 1, everyMs: 700 },
@@ -89,7 +89,7 @@ export const snapshots: Readonly<Record<string, Plant>> = {
   /** A learner takes sessions for much older than they are, and closes them when it is the owner. */
   ageOverstated: {
     expects: /closes session|has expired after/,
-    seed: 16,
+    seed: 104,
     options: { ...moving, mix: { ...noFaults, leave: 1, kill: 0.4, everyMs: 1500 } },
     apply: () =>
       onceTaught((session) => {

@@ -27,8 +27,8 @@ export const transfers: Readonly<Record<string, Plant>> = {
   },
   /** An earlier transfer, come late on an older link, replaces what was taught since. */
   olderTransferTaken: {
-    expects: any(lostRecord, stuck, otherEntries, wrongAnswer),
-    seed: 8,
+    expects: any(lostRecord, stuck, otherEntries, wrongAnswer, 'in name only'),
+    seed: 5,
     options: {
       settings: {
         backups: 1,
