@@ -54,8 +54,8 @@ export interface Pending {
   attempt: number
   /** The link of the newest attempt; answers to older ones count for nothing, since this one may yet do otherwise. */
   end: LinkEnd | undefined
-  /** That it was sent with; 0: any owner took it, one that has been replaced too. */
-  epoch: number
+  /** Whether it was sent with the newest epoch known; if not, an owner that has been replaced took it too. */
+  told: boolean
   /** The owner's wall clock when it was sent there. */
   wallLow: number
   /** Links that owe an answer to an attempt: what is sent there again could not be told from the first. */
@@ -201,7 +201,7 @@ export class SimClient extends LinkedClient {
       attempts: 0,
       attempt: 0,
       end: undefined,
-      epoch: 0,
+      told: false,
       wallLow: 0,
       owing: new Set(),
       done: false,
@@ -250,7 +250,7 @@ export class SimClient extends LinkedClient {
     const mark = beginMessage(w, MessageType.call)
     const flags = call.flags | (call.attempts > 0 ? FLAG_RETRY : 0) | (lane.remembered ? FLAG_SESSION : 0)
     const epoch = world.chance(told) ? this.epochOf(partition) : 0
-    call.epoch = epoch
+    call.told = epoch > 0 && epoch >= lane.newest[1]
     writeCallHeader(w, partition, call.number, lane.ackUpTo, epoch, operation, flags, map, key.length)
     w.bytes(key)
     w.bytes(argument)
@@ -384,12 +384,15 @@ export class SimClient extends LinkedClient {
     this.#finish(call)
   }
 
-  /** The partition has forgotten this session, which it may only when nothing has been heard of it for long. */
+  /**
+   * The partition has forgotten this session, which it may only when nothing has been heard of it for long. A member that
+   * was replaced before it heard that it was the owner may say so too, to whom does not tell it what epochs there are.
+   */
   #expired(call: Pending, lane: Lane, reply: ReplyView): void {
     const { stats, sessionIdleMs } = this.#options
     stats.expiredSessions++
     const idleMs = this.world.nowMs - lane.writtenMs
-    if (call.epoch > 0 && reply.era === lane.newest[0] && idleMs < 0.95 * sessionIdleMs)
+    if (call.told && reply.era === lane.newest[0] && idleMs < 0.95 * sessionIdleMs)
       this.world.fail(
         `the session of ${this.host} in partition ${reply.partition} has expired after ${Math.round(idleMs)} ms`,
       )
