@@ -1,9 +1,15 @@
-/** One line of the benchmarks' output, and how it is shown. Only ratios count: absolute figures drift. */
+/** One line of the benchmarks' output, and how lines are made from results. Only ratios count: absolute figures drift. */
+
+import type { Result } from './contest.ts'
+import { goalOf } from './goal.ts'
+import type { Machine } from './machine.ts'
+import type { Percentiles, Spread } from './statistics.ts'
 
 export interface Row {
   readonly bench: string
   /** Calls under way at the same time, where that means something. */
   readonly inFlight: number | null
+  /** The median of the rounds; so is `rivalValue`. */
   readonly ours: number
   /** Whom or what we measure ourselves against, in the same run. */
   readonly rival: string
@@ -15,26 +21,80 @@ export interface Row {
   readonly goal: number | null
   /** The ratio that is promised: not less (or, where lower is better, not more) than this. */
   readonly atLeast: number | null
+  readonly rounds: number
+  /** Smallest and largest of the rounds, as of `ratio` taken round by round. */
+  readonly oursSpread: Spread
+  readonly rivalSpread: Spread
+  readonly ratioSpread: Spread
+  /** Percentiles of all samples in milliseconds, where calls were timed. */
+  readonly oursMs: Percentiles | null
+  readonly rivalMs: Percentiles | null
+  /** The rival's server and client. */
+  readonly rivalVersion: string
+  readonly machine: Machine
 }
 
-export function makeRow(
-  row: Omit<Row, 'ratio' | 'ours' | 'rivalValue'>,
-  ours: number,
-  rivalValue: number,
-): Row {
-  const round = (value: number): number => Number(value.toPrecision(4))
-  const { bench, inFlight, rival, better, goal, atLeast } = row
-  const ratio = round(ours / rivalValue)
+/** A comparison that could not be made. It is part of the output: what is not there is not hidden. */
+export interface Missing {
+  readonly bench: string
+  readonly rival: string
+  readonly missing: string
+}
+
+/** What the rows of one comparison share. */
+export interface Topic {
+  readonly bench: string
+  readonly inFlight: number | null
+  readonly better: 'higher' | 'lower'
+  readonly machine: Machine
+}
+
+/** Rivals that count as one: a row more says how we stand to the best of them. */
+export interface Group {
+  readonly name: string
+  readonly members: readonly string[]
+}
+
+/** A row for each rival, and one for the best of each group. */
+export function rowsOf(
+  topic: Topic,
+  ours: Result,
+  rivals: readonly Result[],
+  groups: readonly Group[],
+): Row[] {
+  const rows = rivals.map((rival) => makeRow(topic, ours, rival, rival.name))
+  for (const { name, members } of groups) {
+    const sorted = rivals
+      .filter((rival) => members.includes(rival.name))
+      .sort((a, b) => (topic.better === 'higher' ? b.value - a.value : a.value - b.value))
+    if (sorted[0] !== undefined)
+      rows.push({ ...makeRow(topic, ours, sorted[0], name), rival: `${name}: ${sorted[0].name}` })
+  }
+  return rows
+}
+
+/** `rivalOrGroup` is the name under which a goal is looked up. */
+export function makeRow(topic: Topic, ours: Result, rival: Result, rivalOrGroup: string): Row {
+  const goal = goalOf(topic.bench, topic.inFlight, rivalOrGroup)
+  const ratios = ours.rounds.map((value, i) => value / (rival.rounds[i] ?? rival.value))
   return {
-    bench,
-    inFlight,
-    ours: round(ours),
-    rival,
-    rivalValue: round(rivalValue),
-    ratio,
-    better,
-    goal,
-    atLeast,
+    bench: topic.bench,
+    inFlight: topic.inFlight,
+    ours: round(ours.value),
+    rival: rival.name,
+    rivalValue: round(rival.value),
+    ratio: round(ours.value / rival.value),
+    better: topic.better,
+    goal: goal?.goal ?? null,
+    atLeast: goal?.atLeast ?? null,
+    rounds: ours.rounds.length,
+    oursSpread: roundBoth(ours.spread),
+    rivalSpread: roundBoth(rival.spread),
+    ratioSpread: roundBoth([Math.min(...ratios), Math.max(...ratios)]),
+    oursMs: roundAll(ours.percentiles),
+    rivalMs: roundAll(rival.percentiles),
+    rivalVersion: rival.version,
+    machine: topic.machine,
   }
 }
 
@@ -42,20 +102,7 @@ export function isKept({ ratio, better, atLeast }: Row): boolean {
   return atLeast === null || (better === 'higher' ? ratio >= atLeast : ratio <= atLeast)
 }
 
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  return sorted[sorted.length >> 1] ?? Number.NaN
-}
-
-export function tableOf(rows: readonly Row[]): string {
-  const lines = rows.map((row) => {
-    const sign = row.better === 'higher' ? '≥' : '≤'
-    const promised = row.atLeast === null ? '' : `${sign} ${row.atLeast} ${isKept(row) ? 'kept' : 'MISSED'}`
-    const goal = row.goal === null ? '' : `${sign} ${row.goal}`
-    const name = row.inFlight === null ? row.bench : `${row.bench}, ${row.inFlight} in flight`
-    return [name, String(row.ours), `${row.rivalValue} (${row.rival})`, String(row.ratio), promised, goal]
-  })
-  const all = [['bench', 'ours', 'rival', 'ratio', 'promised', 'goal'], ...lines]
-  const widths = all[0]!.map((_, column) => Math.max(...all.map((line) => line[column]!.length)))
-  return all.map((line) => line.map((cell, column) => cell.padEnd(widths[column]!)).join('  ')).join('\n')
-}
+const round = (value: number): number => Number(value.toPrecision(4))
+const roundBoth = ([min, max]: Spread): Spread => [round(min), round(max)]
+const roundAll = (all: Percentiles | null): Percentiles | null =>
+  all && { p50: round(all.p50), p99: round(all.p99), p999: round(all.p999) }

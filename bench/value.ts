@@ -1,4 +1,4 @@
-/** The value and the keys that all benchmarks of the map use: an object of 119 bytes as MessagePack. */
+/** The values and the keys that all benchmarks of the map use: objects of 119 bytes as MessagePack under 10,000 keys. */
 
 import assert from 'node:assert/strict'
 import { Packr } from 'msgpackr'
@@ -13,9 +13,18 @@ export interface Reading {
 }
 
 const VALUE_BYTES = 119
+export const KEYS = 10_000
 
 /** Packs as the grid does: plain maps, smallest forms. */
 export const packr = new Packr({ useRecords: false, variableMapSize: true })
+
+export const pack = (value: unknown): Buffer => packr.pack(value)
+
+/** What a rival answered, decoded. Nothing there is a failure: every key has a value. */
+export function unpack(bytes: Uint8Array | null | undefined): Reading {
+  assert(bytes, 'the key has no value')
+  return packr.unpack(bytes) as Reading
+}
 
 export function makeValue(id: number): Reading {
   const value = { id: 100_000 + id, site: 'plant-3', temp: 71.25 + (id % 50), ok: true, tags: ['a1', 'b2'] }
@@ -27,4 +36,7 @@ export function makeKey(id: number): string {
   return `k${String(id).padStart(9, '0')}`
 }
 
-assert.equal(packr.pack(makeValue(0)).length, VALUE_BYTES, `the value must be ${VALUE_BYTES} bytes`)
+export const keys: readonly string[] = Array.from({ length: KEYS }, (_, id) => makeKey(id))
+export const values: readonly Reading[] = keys.map((_, id) => makeValue(id))
+
+assert.equal(pack(makeValue(0)).length, VALUE_BYTES, `the value must be ${VALUE_BYTES} bytes`)
