@@ -5,18 +5,17 @@ declare module 'apache-ignite-client' {
     setKeyType(type: number): Cache
     setValueType(type: number): Cache
     get(key: string): Promise<unknown>
-    put(key: string, value: Uint8Array): Promise<void>
+    put(key: string, value: string): Promise<void>
   }
-  const ignite: {
-    readonly IgniteClient: new (
-      onState: () => void,
-    ) => {
-      connect(configuration: object): Promise<void>
-      disconnect(): void
-      getCache(name: string): Cache
-    }
+  interface Client {
+    connect(configuration: object): Promise<void>
+    disconnect(): void
+    getCache(name: string): Cache
+  }
+  const IgniteClient: {
+    new (onState: () => void): Client
     readonly IgniteClientConfiguration: new (...endpoints: string[]) => object
-    readonly ObjectType: { readonly PRIMITIVE_TYPE: { readonly STRING: number; readonly BYTE_ARRAY: number } }
+    readonly ObjectType: { readonly PRIMITIVE_TYPE: { readonly STRING: number } }
   }
-  export default ignite
+  export default IgniteClient
 }

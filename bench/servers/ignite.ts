@@ -1,17 +1,18 @@
 /**
  * An Ignite 2 node on a JVM of its own, and its thin client for Node. The node is a few lines of Java that the JDK runs
- * from source, because Ignite's own starter wants Spring for its configuration.
+ * from source, because Ignite's own starter wants Spring for its configuration. Values are JSON text: the client writes
+ * bytes one number at a time, each behind an await, so text is the fastest that it has.
  */
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { MapClient } from '../side.ts'
-import { keys, pack, unpack, values } from '../value.ts'
+import { keys, type Reading, values } from '../value.ts'
 import { freePort, start } from './child.ts'
 import { classPathOf } from './maven.ts'
 
-const IGNITE = { group: 'org.apache.ignite', name: 'ignite-core', version: '2.16.0' }
+const IGNITE = { group: 'org.apache.ignite', name: 'ignite-core', version: '2.17.0' }
 const CLIENT_VERSION = '1.0.0'
 /** What its manual asks for from Java 9 on. */
 const OPENED = [
@@ -89,19 +90,19 @@ export async function startIgnite(): Promise<MapClient & { close(): Promise<void
     await rm(folder, { recursive: true, force: true })
   }
   try {
-    const { default: ignite } = await import('apache-ignite-client')
-    const { IgniteClient, IgniteClientConfiguration, ObjectType } = ignite
+    const { default: IgniteClient } = await import('apache-ignite-client')
+    const { IgniteClientConfiguration, ObjectType } = IgniteClient
     const client = new IgniteClient(() => {})
     await client.connect(new IgniteClientConfiguration(`127.0.0.1:${port}`))
     const cache = client
       .getCache('bench')
       .setKeyType(ObjectType.PRIMITIVE_TYPE.STRING)
-      .setValueType(ObjectType.PRIMITIVE_TYPE.BYTE_ARRAY)
+      .setValueType(ObjectType.PRIMITIVE_TYPE.STRING)
     return {
-      name: 'Ignite',
+      name: 'Ignite, JSON text',
       version: `Ignite ${IGNITE.version}, apache-ignite-client ${CLIENT_VERSION}`,
-      get: async (id) => unpack(Buffer.from((await cache.get(keys[id]!)) as readonly number[])),
-      put: (id) => cache.put(keys[id]!, pack(values[id]!)),
+      get: async (id) => JSON.parse((await cache.get(keys[id]!)) as string) as Reading,
+      put: (id) => cache.put(keys[id]!, JSON.stringify(values[id]!)),
       async close() {
         client.disconnect()
         await stop()
