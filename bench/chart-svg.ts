@@ -7,8 +7,8 @@
 import { isKept, type Row } from './row.ts'
 import { short } from './table.ts'
 
-const WIDTH = 920
-const LABEL_WIDTH = 400
+const WIDTH = 960
+const LABEL_WIDTH = 430
 const VALUE_WIDTH = 70
 const BAR_HEIGHT = 18
 const STEP = 30
@@ -74,7 +74,8 @@ function barOf(row: Row, y: number, max: number, xOf: (times: number) => number)
     `<rect class="${isKept(row) ? 'kept' : 'missed'}" x="${LABEL_WIDTH}" y="${y}" width="${width}" height="${BAR_HEIGHT}"/>`,
     mark(row.atLeast, 'promise'),
     mark(row.goal, 'goal'),
-    text(xOf(times) + 8, middle, `${short(times)} ×${times > max ? ' →' : ''}`, 'value'),
+    // In a column of its own, where no mark crosses it.
+    text(WIDTH - VALUE_WIDTH + 10, middle, `${short(times)} ×${times > max ? ' →' : ''}`, 'value'),
   ]
     .filter((part) => part !== '')
     .join('\n')

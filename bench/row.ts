@@ -68,7 +68,13 @@ export function rowsOf(
       .filter((rival) => members.includes(rival.name))
       .sort((a, b) => (topic.better === 'higher' ? b.value - a.value : a.value - b.value))
     if (sorted[0] !== undefined)
-      rows.push({ ...makeRow(topic, ours, sorted[0], name), rival: `${name}: ${sorted[0].name}` })
+      rows.push({
+        ...makeRow(topic, ours, sorted[0], name),
+        rival: `${name}: ${sorted[0].name}`,
+        // They stand in the rival's own row.
+        oursMs: null,
+        rivalMs: null,
+      })
   }
   return rows
 }

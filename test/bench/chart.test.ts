@@ -13,7 +13,7 @@ const row: Row = {
 const lower: Row = { ...row, bench: 'get p50 ms', better: 'lower', ratio: 0.5, goal: 1, atLeast: 1.25 }
 
 const widthsOf = (svg: string, name: string): number[] =>
-  [...svg.matchAll(new RegExp(`class="${name}" x="400" y="\\d+" width="([\\d.]+)"`, 'g'))].map(([, width]) =>
+  [...svg.matchAll(new RegExp(`class="${name}" x="430" y="\\d+" width="([\\d.]+)"`, 'g'))].map(([, width]) =>
     Number(width),
   )
 
