@@ -17,14 +17,16 @@ const BOTTOM = 64
 /** Bars beyond this many times the rival are cut, and say so, lest one row make all others small. */
 const SCALE_MAX = 16
 
-const STYLE = `text { font: 12px system-ui, sans-serif; fill: #24292f }
+// With a page of its own: whoever shows it may be dark where the reader's system is light.
+const STYLE = `.page { fill: #ffffff }
+text { font: 12px system-ui, sans-serif; fill: #24292f }
 .title { font-size: 15px; font-weight: 600 }
 .small { font-size: 11px; fill: #57606a }
 .value { font-weight: 600 }
 .kept { fill: #2f81c7 } .missed { fill: #c4432b } .grid { stroke: #d0d7de } .even { stroke: #57606a }
 .promise { stroke: #24292f; stroke-width: 2 } .goal { stroke: #24292f; stroke-width: 2; stroke-dasharray: 2 2 }
 @media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3 } .small { fill: #9198a1 } .kept { fill: #4493d8 } .missed { fill: #e5634b }
+  .page { fill: #0d1117 } text { fill: #e6edf3 } .small { fill: #9198a1 } .kept { fill: #4493d8 } .missed { fill: #e5634b }
   .grid { stroke: #3d444d } .even { stroke: #9198a1 } .promise, .goal { stroke: #e6edf3 }
 }`
 
@@ -49,6 +51,7 @@ export function chartOf(rows: readonly Row[], title: string, subtitle: string): 
 <style>
 ${STYLE}
 </style>
+<rect class="page" width="${WIDTH}" height="${height}" rx="8"/>
 ${text(12, 24, title, 'title')}
 ${text(12, 42, subtitle, 'small')}
 ${gridOf(max, xOf, bottom)}
