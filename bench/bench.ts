@@ -4,7 +4,7 @@
  * A part names its rivals and its contests; everything else (rounds, warming up, rows, goals) is the same for all.
  */
 
-import { hold, type Result } from './contest.ts'
+import { hold, type Result, resultOf } from './contest.ts'
 import type { Machine } from './machine.ts'
 import { type Group, type Missing, makeRow, type Row, rowsOf, type Topic } from './row.ts'
 import type { Load, Side } from './side.ts'
@@ -21,6 +21,16 @@ export interface Contest {
   readonly load: Load
   readonly sides: readonly Side[]
   readonly groups?: readonly Group[]
+}
+
+export interface FixedContest {
+  readonly bench: string
+  /** As it stands in the row. */
+  readonly inFlight: number | null
+  readonly load: Load
+  readonly side: Side
+  /** The ratio is ours over this. */
+  readonly floor: number
 }
 
 export interface Settings {
@@ -87,9 +97,18 @@ export class Bench {
     this.note(inFlight === null ? bench : `${bench}, ${inFlight} in flight`)
     const results = await hold(sides, load, this.settings)
     const better = load.kind === 'rate' ? 'higher' : 'lower'
-    const topic = { bench, inFlight, better, machine: this.settings.machine } as const
+    const offered = load.kind === 'openLoop' ? { perSecond: load.perSecond } : {}
+    const topic = { bench, inFlight, ...offered, better, machine: this.settings.machine } as const
     for (const row of rowsOf(topic, results[0]!, results.slice(1), groups)) this.#output.row(row)
     return results
+  }
+
+  /** Ours alone against a fixed figure: how fast something is that no rival has. */
+  async compareFixed({ bench, inFlight, load, side, floor }: FixedContest): Promise<void> {
+    this.note(bench)
+    const [ours] = await hold([side], load, this.settings)
+    const better = load.kind === 'rate' ? 'higher' : 'lower'
+    this.addRow({ bench, inFlight, better }, ours!, resultOf('fixed', '', [{ value: floor }]))
   }
 
   /** A row of results that were not held in a contest. */

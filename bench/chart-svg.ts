@@ -5,7 +5,7 @@
  */
 
 import { isKept, type Row } from './row.ts'
-import { short } from './table.ts'
+import { nameOf, short } from './table.ts'
 
 const WIDTH = 960
 const LABEL_WIDTH = 430
@@ -67,13 +67,12 @@ function barOf(row: Row, y: number, max: number, xOf: (times: number) => number)
   const times = timesOf(row, row.ratio)
   const width = (xOf(times) - LABEL_WIDTH).toFixed(1)
   const middle = y + BAR_HEIGHT / 2 + 4
-  const load = row.inFlight === null ? '' : `, ${row.inFlight} in flight`
   const mark = (ratio: number | null, name: string): string =>
     ratio === null || timesOf(row, ratio) > max
       ? ''
       : line(xOf(timesOf(row, ratio)), y - 3, y + BAR_HEIGHT + 3, name)
   return [
-    text(LABEL_WIDTH - 8, middle, `${row.bench}${load} vs ${row.rival}`, 'label', 'end'),
+    text(LABEL_WIDTH - 8, middle, `${nameOf(row)} vs ${row.rival}`, 'label', 'end'),
     `<rect class="${isKept(row) ? 'kept' : 'missed'}" x="${LABEL_WIDTH}" y="${y}" width="${width}" height="${BAR_HEIGHT}"/>`,
     mark(row.atLeast, 'promise'),
     mark(row.goal, 'goal'),

@@ -9,6 +9,8 @@ export interface Row {
   readonly bench: string
   /** Calls under way at the same time, where that means something. */
   readonly inFlight: number | null
+  /** Calls a second that were offered, in an open loop. */
+  readonly perSecond: number | null
   /** The median of the rounds; so is `rivalValue`. */
   readonly ours: number
   /** Whom or what we measure ourselves against, in the same run. */
@@ -45,6 +47,7 @@ export interface Missing {
 export interface Topic {
   readonly bench: string
   readonly inFlight: number | null
+  readonly perSecond?: number
   readonly better: 'higher' | 'lower'
   readonly machine: Machine
 }
@@ -86,6 +89,7 @@ export function makeRow(topic: Topic, ours: Result, rival: Result, rivalOrGroup:
   return {
     bench: topic.bench,
     inFlight: topic.inFlight,
+    perSecond: topic.perSecond ?? null,
     ours: round(ours.value),
     rival: rival.name,
     rivalValue: round(rival.value),

@@ -25,7 +25,7 @@ export function missingText({ bench, rival, missing }: Missing): string {
 function linesOf(row: Row): string[][] {
   const sign = row.better === 'higher' ? '≥' : '≤'
   const line = [
-    row.inFlight === null ? row.bench : `${row.bench}, ${row.inFlight} in flight`,
+    nameOf(row),
     withSpread(row.ours, row.oursSpread),
     withSpread(row.rivalValue, row.rivalSpread),
     row.rival,
@@ -35,6 +35,12 @@ function linesOf(row: Row): string[][] {
   ]
   if (row.oursMs === null || row.rivalMs === null) return [line]
   return [line, ['  p50 / p99 / p99.9 ms', percentilesText(row.oursMs), percentilesText(row.rivalMs)]]
+}
+
+/** What was measured, under which load. */
+export function nameOf({ bench, inFlight, perSecond }: Row): string {
+  if (perSecond !== null) return `${bench}, ${short(perSecond)}/s offered`
+  return inFlight === null ? bench : `${bench}, ${inFlight} in flight`
 }
 
 function withSpread(value: number, [min, max]: Spread): string {

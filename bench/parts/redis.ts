@@ -52,7 +52,7 @@ export const redisPart: Part = {
       const slowest = Math.min(...results.slice(0, clients.length).map(({ value }) => value))
       const perSecond = Math.round(slowest / 2000) * 1000
       await bench.compare({
-        bench: `${operation} p99 ms at ${perSecond}/s, open loop`,
+        bench: `${operation} open loop p99 ms`,
         load: { kind: 'openLoop', perSecond },
         sides,
         groups: GROUPS,

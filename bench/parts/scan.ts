@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { defaultLimits } from '../../src/core/base/limits.ts'
 import { compileFilter } from '../../src/core/query/scan.ts'
 import type { Part } from '../bench.ts'
-import { resultOf } from '../contest.ts'
+import type { Side } from '../side.ts'
 import { packr } from '../value.ts'
 
 const RECORDS = 500_000
@@ -15,10 +15,23 @@ export const scanPart: Part = {
   name: 'scan',
   about: 'records a second that a filter tests, against a fixed floor',
   async run(bench) {
-    const { bytes, ends } = makeRecords()
-    const filter = compileFilter({ temp: { $gt: 90 }, site: 'plant-3' }, defaultLimits)
-    const rates: { value: number }[] = []
-    for (let round = 0; round <= bench.settings.rounds; round++) {
+    await bench.compareFixed({
+      bench: 'scan records/s',
+      inFlight: null,
+      load: { kind: 'rate', inFlight: 1 },
+      side: scanSide(),
+      floor: FLOOR,
+    })
+  },
+}
+
+function scanSide(): Side {
+  const { bytes, ends } = makeRecords()
+  const filter = compileFilter({ temp: { $gt: 90 }, site: 'plant-3' }, defaultLimits)
+  return {
+    name: 'actorgrid',
+    version: '',
+    async measure() {
       const startMs = performance.now()
       let found = 0
       let start = 0
@@ -29,14 +42,9 @@ export const scanPart: Part = {
       }
       const value = (RECORDS / (performance.now() - startMs)) * 1000
       assert.equal(found, RECORDS / 50)
-      if (round > 0) rates.push({ value })
-    }
-    bench.addRow(
-      { bench: 'scan records/s', inFlight: null, better: 'higher' },
-      resultOf('actorgrid', '', rates),
-      resultOf('fixed', '', [{ value: FLOOR }]),
-    )
-  },
+      return { value }
+    },
+  }
 }
 
 /** Every tenth record is hot, every fifth is of plant 3: one in fifty is both. */

@@ -11,6 +11,7 @@ import type { MapClient } from '../side.ts'
 import { keys, pack, type Reading, unpack, values } from '../value.ts'
 import { freePort, type Running, start } from './child.ts'
 import { classPathOf } from './maven.ts'
+import { packageVersion } from './package-version.ts'
 
 export interface HazelcastServer {
   /** Bytes in MessagePack, which this process makes and reads. */
@@ -21,7 +22,6 @@ export interface HazelcastServer {
 }
 
 const HAZELCAST = { group: 'com.hazelcast', name: 'hazelcast', version: '5.6.0' }
-const CLIENT_VERSION = '5.6.0'
 /** What its manual asks for from Java 9 on; without, it is slower and says so. */
 const JAVA_FLAGS = [
   ...['--add-modules', 'java.se', '--add-exports', 'java.base/jdk.internal.ref=ALL-UNNAMED'],
@@ -64,7 +64,7 @@ export async function startHazelcast(backups: number): Promise<HazelcastServer> 
     })
     const bytes = await client.getMap<string, Buffer>('packed')
     const objects = await client.getMap<string, Reading>('objects')
-    const version = `Hazelcast ${HAZELCAST.version}, hazelcast-client ${CLIENT_VERSION}, ${backups} backups`
+    const version = `Hazelcast ${HAZELCAST.version}, ${packageVersion('hazelcast-client')}, ${backups} backups`
     return {
       packed: {
         name: 'hazelcast-client',

@@ -11,9 +11,9 @@ import type { MapClient } from '../side.ts'
 import { keys, type Reading, values } from '../value.ts'
 import { freePort, start } from './child.ts'
 import { classPathOf } from './maven.ts'
+import { packageVersion } from './package-version.ts'
 
 const IGNITE = { group: 'org.apache.ignite', name: 'ignite-core', version: '2.17.0' }
-const CLIENT_VERSION = '1.0.0'
 /** What its manual asks for from Java 9 on. */
 const OPENED = [
   ...[
@@ -100,7 +100,7 @@ export async function startIgnite(): Promise<MapClient & { close(): Promise<void
       .setValueType(ObjectType.PRIMITIVE_TYPE.STRING)
     return {
       name: 'Ignite, JSON text',
-      version: `Ignite ${IGNITE.version}, apache-ignite-client ${CLIENT_VERSION}`,
+      version: `Ignite ${IGNITE.version}, ${packageVersion('apache-ignite-client')}`,
       get: async (id) => JSON.parse((await cache.get(keys[id]!)) as string) as Reading,
       put: (id) => cache.put(keys[id]!, JSON.stringify(values[id]!)),
       async close() {

@@ -10,6 +10,7 @@ import { findNatsServer, startNatsServer } from '../../src/control/nats-server.t
 import type { MapClient } from '../side.ts'
 import { keys, pack, unpack, values } from '../value.ts'
 import { outputOf } from './child.ts'
+import { packageVersion } from './package-version.ts'
 
 export async function startNatsKv(): Promise<MapClient & { close(): Promise<void> }> {
   const storeDir = await mkdtemp(join(tmpdir(), 'actorgrid-bench-kv-'))
@@ -19,7 +20,7 @@ export async function startNatsKv(): Promise<MapClient & { close(): Promise<void
   const kv = await new Kvm(connection).create('bench', { storage: StorageType.Memory, history: 1 })
   return {
     name: 'NATS KV',
-    version: `${version}, @nats-io/kv`,
+    version: `${version}, ${packageVersion('@nats-io/kv')}`,
     get: async (id) => unpack((await kv.get(keys[id]!))?.value),
     put: (id) => kv.put(keys[id]!, pack(values[id]!)),
     async close() {

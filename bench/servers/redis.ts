@@ -1,11 +1,11 @@
 /** redis-server without persistence, alone or with a replica, and the clients of it that Node programs use. */
 
-import { createRequire } from 'node:module'
 import { Redis } from 'ioredis'
 import { createClient, RESP_TYPES } from 'redis'
 import type { MapClient } from '../side.ts'
 import { keys, pack, unpack, values } from '../value.ts'
 import { freePort, outputOf, type Running, start } from './child.ts'
+import { packageVersion } from './package-version.ts'
 
 export interface RedisServer {
   readonly port: number
@@ -17,8 +17,6 @@ export interface RedisServer {
 }
 
 const HELP = 'install it (Debian: apt-get install redis-server) or set REDIS_SERVER_BIN to its path'
-const versionOfPackage = (name: string): string =>
-  (createRequire(import.meta.url)(`${name}/package.json`) as { version: string }).version
 
 export async function startRedis(primary?: RedisServer): Promise<RedisServer> {
   const binary = process.env.REDIS_SERVER_BIN ?? 'redis-server'
@@ -71,8 +69,7 @@ export function rawIoredisClient(server: RedisServer, enableAutoPipelining = fal
   }
 }
 
-export const ioredisVersion = ({ version }: RedisServer): string =>
-  `${version}, ioredis ${versionOfPackage('ioredis')}`
+export const ioredisVersion = ({ version }: RedisServer): string => `${version}, ${packageVersion('ioredis')}`
 
 /** node-redis pipelines by itself what is called in one turn. */
 export async function startNodeRedis(server: RedisServer): Promise<MapClient & { close(): Promise<void> }> {
@@ -82,7 +79,7 @@ export async function startNodeRedis(server: RedisServer): Promise<MapClient & {
   const client = plain.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
   return {
     name: 'node-redis',
-    version: `${server.version}, node-redis ${versionOfPackage('redis')}`,
+    version: `${server.version}, node-${packageVersion('redis')}`,
     get: async (id) => unpack(await client.get(keys[id]!)),
     put: (id) => client.set(keys[id]!, pack(values[id]!)),
     async close() {

@@ -6,7 +6,7 @@ import type { Row } from '../../bench/row.ts'
 
 const row: Row = {
   ...{ bench: 'get ops/s', inFlight: 512, ours: 300, rival: 'ioredis', rivalValue: 100, ratio: 3 },
-  ...{ better: 'higher', goal: 4, atLeast: 3, rounds: 1, rivalVersion: '' },
+  ...{ better: 'higher', goal: 4, atLeast: 3, rounds: 1, rivalVersion: '', perSecond: null },
   ...{ oursSpread: [300, 300], rivalSpread: [100, 100], ratioSpread: [3, 3], oursMs: null, rivalMs: null },
   machine: { cpu: 'a processor', cores: 2, memoryGiB: 24, os: 'Linux x64', node: 'v20' },
 }

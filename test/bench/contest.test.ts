@@ -94,6 +94,20 @@ describe('the table', () => {
     expect(line?.indexOf('100 k')).toBe(head?.indexOf('rival (rounds)'))
   })
 
+  test('says under which load a row came about', () => {
+    const lower = {
+      bench: 'get open loop p99 ms',
+      inFlight: null,
+      perSecond: 25_000,
+      better: 'lower',
+      machine,
+    } as const
+    const [row] = rowsOf(lower, result('actorgrid', 1), [result('ioredis', 2)], [])
+    expect(row?.perSecond).toBe(25_000)
+    expect(tableOf([row!])).toContain('get open loop p99 ms, 25 k/s offered')
+    expect(tableOf([rowFor(300_000)])).toContain('get ops/s, 512 in flight')
+  })
+
   test('names what is missing', () => {
     const text = missingText({ bench: 'get', rival: 'Ignite', missing: 'java cannot be run' })
     expect(text).toBe('get: Ignite is missing: java cannot be run')
