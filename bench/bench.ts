@@ -83,19 +83,20 @@ export class Bench {
       this.note(`starting ${rival}`)
       return await this.open(start())
     } catch (error) {
-      const missing = error instanceof Error ? error.message : String(error)
-      this.#output.missing({ bench, rival, missing })
+      this.#miss(bench, rival, error)
       return undefined
     }
   }
 
-  /** Results of all sides, each a row but the first. */
+  /** Results of all sides that did not fail, each a row but the first. */
   async compare({ bench, load, sides, groups = [] }: Contest): Promise<Result[]> {
     const [ours, ...rivals] = sides
     if (ours === undefined || rivals.length === 0) return []
     const inFlight = load.kind === 'rate' ? load.inFlight : load.kind === 'oneByOne' ? 1 : null
     this.note(inFlight === null ? bench : `${bench}, ${inFlight} in flight`)
-    const results = await hold(sides, load, this.settings)
+    const results = await hold(sides, load, this.settings, (side, error) =>
+      this.#miss(bench, side.name, error),
+    )
     const better = load.kind === 'rate' ? 'higher' : 'lower'
     const offered = load.kind === 'openLoop' ? { perSecond: load.perSecond } : {}
     const topic = { bench, inFlight, ...offered, better, machine: this.settings.machine } as const
@@ -106,7 +107,7 @@ export class Bench {
   /** Ours alone against a fixed figure: how fast something is that no rival has. */
   async compareFixed({ bench, inFlight, load, side, floor }: FixedContest): Promise<void> {
     this.note(bench)
-    const [ours] = await hold([side], load, this.settings)
+    const [ours] = await hold([side], load, this.settings, () => {})
     const better = load.kind === 'rate' ? 'higher' : 'lower'
     this.addRow({ bench, inFlight, better }, ours!, resultOf('fixed', '', [{ value: floor }]))
   }
@@ -116,12 +117,18 @@ export class Bench {
     this.#output.row(makeRow({ ...topic, machine: this.settings.machine }, ours, rival, rival.name))
   }
 
-  /** Loads sides that begin slowly, until they are up to speed. */
+  /** Loads sides that begin slowly, until they are up to speed. One that fails will fail again where it is compared. */
   async warmUp(sides: readonly Side[], inFlight: number): Promise<void> {
     for (const side of sides) {
       this.note(`warming up ${side.name}`)
-      await side.measure({ kind: 'rate', inFlight }, this.settings.warmUpMs)
+      await side
+        .measure({ kind: 'rate', inFlight }, this.settings.warmUpMs)
+        .catch((error: unknown) => this.note(`${side.name}: ${String(error)}`))
     }
+  }
+
+  #miss(bench: string, rival: string, error: unknown): void {
+    this.#output.missing({ bench, rival, missing: error instanceof Error ? error.message : String(error) })
   }
 
   /** Closes what was opened, the last first. */

@@ -25,23 +25,54 @@ export function orderOf(count: number, round: number): number[] {
   return Array.from({ length: count }, (_, i) => (i + round) % count)
 }
 
+/** Longer than any call may take that ends at all. */
+const HANG_MS = 30_000
+
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
 
-/** The sides' results, in their order. */
+/**
+ * The sides' results, in their order. A rival that fails is left out from there on and told to `onFailure`; that ours
+ * fails, the first side, is a failure of the benchmark.
+ */
 export async function hold(
   sides: readonly Side[],
   load: Load,
   settings: { readonly rounds: number; readonly durationMs: number },
+  onFailure: (side: Side, error: unknown) => void,
 ): Promise<Result[]> {
   const measured: Measured[][] = sides.map(() => [])
+  const failed = new Set<Side>()
   for (let round = 0; round <= settings.rounds; round++)
     for (const index of orderOf(sides.length, round)) {
+      const side = sides[index]!
+      if (failed.has(side)) continue
       collect()
-      const turn = await sides[index]!.measure(load, settings.durationMs)
-      if (round > 0) measured[index]!.push(turn)
+      try {
+        const turn = await within(side.measure(load, settings.durationMs), settings.durationMs + HANG_MS)
+        if (round > 0) measured[index]!.push(turn)
+      } catch (error) {
+        if (index === 0) throw error
+        failed.add(side)
+        onFailure(side, error)
+      }
     }
-  return sides.map(({ name, version }, index) => resultOf(name, version, measured[index]!))
+  return sides.flatMap((side, index) =>
+    failed.has(side) ? [] : [resultOf(side.name, side.version, measured[index]!)],
+  )
+}
+
+/** A client that has lost a call without saying so must not hold up the rest. */
+async function within<T>(measuring: Promise<T>, limitMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`calls did not end within ${limitMs} ms`)), limitMs)
+  })
+  try {
+    return await Promise.race([measuring, limit])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 export function resultOf(name: string, version: string, measured: readonly Measured[]): Result {

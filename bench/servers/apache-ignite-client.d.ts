@@ -13,7 +13,7 @@ declare module 'apache-ignite-client' {
     getCache(name: string): Cache
   }
   const IgniteClient: {
-    new (onState: () => void): Client
+    new (onState: (state: number, reason: string | null) => void): Client
     readonly IgniteClientConfiguration: new (...endpoints: string[]) => object
     readonly ObjectType: { readonly PRIMITIVE_TYPE: { readonly STRING: number } }
   }

@@ -92,7 +92,17 @@ export async function startIgnite(): Promise<MapClient & { close(): Promise<void
   try {
     const { default: IgniteClient } = await import('apache-ignite-client')
     const { IgniteClientConfiguration, ObjectType } = IgniteClient
-    const client = new IgniteClient(() => {})
+    let lost = ''
+    const client = new IgniteClient((_state, reason) => {
+      if (reason) lost = `the client lost its connection: ${reason}`
+    })
+    const told = async <T>(call: Promise<T>): Promise<T> => {
+      try {
+        return await call
+      } catch (error) {
+        throw new Error(lost || String(error), { cause: error })
+      }
+    }
     await client.connect(new IgniteClientConfiguration(`127.0.0.1:${port}`))
     const cache = client
       .getCache('bench')
@@ -101,8 +111,8 @@ export async function startIgnite(): Promise<MapClient & { close(): Promise<void
     return {
       name: 'Ignite, JSON text',
       version: `Ignite ${IGNITE.version}, ${packageVersion('apache-ignite-client')}`,
-      get: async (id) => JSON.parse((await cache.get(keys[id]!)) as string) as Reading,
-      put: (id) => cache.put(keys[id]!, JSON.stringify(values[id]!)),
+      get: async (id) => JSON.parse((await told(cache.get(keys[id]!))) as string) as Reading,
+      put: (id) => told(cache.put(keys[id]!, JSON.stringify(values[id]!))),
       async close() {
         client.disconnect()
         await stop()

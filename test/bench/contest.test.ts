@@ -16,6 +16,10 @@ const result = (name: string, ...rounds: number[]): Result =>
     rounds.map((value) => ({ value })),
   )
 
+const noFailure = (side: Side, error: unknown): void => {
+  throw new Error(`${side.name} failed`, { cause: error })
+}
+
 describe('rounds', () => {
   test('each begins with another side and has all of them once', () => {
     expect([0, 1, 2, 3].map((round) => orderOf(3, round))).toEqual([
@@ -33,12 +37,40 @@ describe('rounds', () => {
       version: '',
       measure: async () => ({ value: turns.push(name) }),
     })
-    const [a, b] = await hold([side('a'), side('b')], { kind: 'oneByOne' }, { rounds: 2, durationMs: 0 })
+    const [a, b] = await hold(
+      [side('a'), side('b')],
+      { kind: 'oneByOne' },
+      { rounds: 2, durationMs: 0 },
+      noFailure,
+    )
     expect(turns.join('')).toBe('abbaab')
     expect([a?.rounds, b?.rounds]).toEqual([
       [4, 5],
       [3, 6],
     ])
+  })
+})
+
+describe('a side that fails', () => {
+  const good: Side = { name: 'good', version: '', measure: async () => ({ value: 1 }) }
+  const bad: Side = { name: 'bad', version: '', measure: () => Promise.reject(new Error('gone')) }
+  const load = { kind: 'oneByOne' } as const
+  const settings = { rounds: 3, durationMs: 0 }
+
+  test('is left out and told once where it is a rival', async () => {
+    const failures: string[] = []
+    const results = await hold([good, bad, good], load, settings, ({ name }, error) => {
+      failures.push(`${name}: ${String(error)}`)
+    })
+    expect(failures).toEqual(['bad: Error: gone'])
+    expect(results.map(({ name, rounds }) => [name, rounds.length])).toEqual([
+      ['good', 3],
+      ['good', 3],
+    ])
+  })
+
+  test('fails the contest where it is ours', async () => {
+    await expect(hold([bad, good], load, settings, noFailure)).rejects.toThrow('gone')
   })
 })
 
