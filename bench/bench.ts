@@ -4,7 +4,7 @@
  * A part names its rivals and its contests; everything else (rounds, warming up, rows, goals) is the same for all.
  */
 
-import { hold, type Result, resultOf } from './contest.ts'
+import { hold, measureWithin, type Result, resultOf } from './contest.ts'
 import type { Machine } from './machine.ts'
 import { type Group, type Missing, makeRow, type Row, rowsOf, type Topic } from './row.ts'
 import type { Load, Side } from './side.ts'
@@ -121,9 +121,9 @@ export class Bench {
   async warmUp(sides: readonly Side[], inFlight: number): Promise<void> {
     for (const side of sides) {
       this.note(`warming up ${side.name}`)
-      await side
-        .measure({ kind: 'rate', inFlight }, this.settings.warmUpMs)
-        .catch((error: unknown) => this.note(`${side.name}: ${String(error)}`))
+      await measureWithin(side, { kind: 'rate', inFlight }, this.settings.warmUpMs).catch((error: unknown) =>
+        this.note(`${side.name}: ${String(error)}`),
+      )
     }
   }
 

@@ -49,7 +49,7 @@ export async function hold(
       if (failed.has(side)) continue
       collect()
       try {
-        const turn = await within(side.measure(load, settings.durationMs), settings.durationMs + HANG_MS)
+        const turn = await measureWithin(side, load, settings.durationMs)
         if (round > 0) measured[index]!.push(turn)
       } catch (error) {
         if (index === 0) throw error
@@ -63,13 +63,14 @@ export async function hold(
 }
 
 /** A client that has lost a call without saying so must not hold up the rest. */
-async function within<T>(measuring: Promise<T>, limitMs: number): Promise<T> {
+export async function measureWithin(side: Side, load: Load, durationMs: number): Promise<Measured> {
+  const limitMs = durationMs + HANG_MS
   let timer: NodeJS.Timeout | undefined
   const limit = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`calls did not end within ${limitMs} ms`)), limitMs)
   })
   try {
-    return await Promise.race([measuring, limit])
+    return await Promise.race([side.measure(load, durationMs), limit])
   } finally {
     clearTimeout(timer)
   }
