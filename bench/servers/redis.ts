@@ -1,5 +1,6 @@
 /** redis-server without persistence, alone or with a replica, and the clients of it that Node programs use. */
 
+import { tmpdir } from 'node:os'
 import { Redis } from 'ioredis'
 import { createClient, RESP_TYPES } from 'redis'
 import type { MapClient } from '../side.ts'
@@ -22,7 +23,9 @@ export async function startRedis(primary?: RedisServer): Promise<RedisServer> {
   const binary = process.env.REDIS_SERVER_BIN ?? 'redis-server'
   const version = /v=(\S+)/.exec(outputOf(binary, ['--version'], HELP))?.[1] ?? 'unknown'
   const port = await freePort()
-  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
+  // A replica keeps what it is sent in a file first.
+  const folder = ['--dir', tmpdir()]
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', ...folder]
   const following = primary ? ['--replicaof', '127.0.0.1', String(primary.port)] : []
   const server: Running = await start({
     name: 'redis-server',
