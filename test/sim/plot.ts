@@ -165,6 +165,14 @@ export class Plots {
     )
   }
 
+  /** A member gives up its link to a host; `late`: what it has sent there may still arrive. */
+  #giveUpLink(member: SimMember, host: string, late: boolean): void {
+    for (const link of this.#sim.network.links) {
+      const [from, to] = link.ends
+      if (from.process === member && to.process.host === host) link.breakFrom(from, late)
+    }
+  }
+
   // ---- a learner
 
   /** A learner is being added: it hears nothing more from its owner, which dies when it has been added. */
@@ -236,12 +244,7 @@ export class Plots {
     const learner = this.#hostOf(peer.id)
     const late = world.between(60, 200)
     network.cut([[learner, member.host]], late)
-    world.after(late - 1, () => {
-      for (const link of network.links) {
-        const [from, to] = link.ends
-        if (from.process === member && to.process.host === learner) link.breakFrom(from, false)
-      }
-    })
+    world.after(late - 1, () => this.#giveUpLink(member, learner, false))
     const taughtAnew = (): boolean => {
       const now = owner.log.peers.get(peer.id)
       return now !== undefined && now !== peer && now.transfer !== undefined
@@ -254,15 +257,10 @@ export class Plots {
 
   /** The beginning of a transfer is still under way on a link that is given up, when the learner is taught anew. */
   #lateTransfer(member: SimMember, peer: Peer): void {
-    const { world, network } = this.#sim
+    const { world } = this.#sim
     const learner = this.#hostOf(peer.id)
     this.#part(member.host, learner, world.between(300, 2500))
-    world.after(world.between(2, 50), () => {
-      for (const link of network.links) {
-        const [from, to] = link.ends
-        if (from.process === member && to.process.host === learner) link.breakFrom(from, true)
-      }
-    })
+    world.after(world.between(2, 50), () => this.#giveUpLink(member, learner, true))
   }
 
   // ---- an owner

@@ -96,7 +96,7 @@ function plantTable(seedsMax: number): void {
     }
     restore()
     const seconds = ((performance.now() - sinceMs) / 1000).toFixed(1)
-    const what = failure?.split('\n')[0] ?? 'not shown'
+    const what = failure?.split(/\n| \| +at /)[0] ?? 'not shown'
     const other = failure !== undefined && !expects.test(failure) ? ' (not what was expected)' : ''
     process.stdout.write(`| ${name} | ${seed} | ${what}${other} | ${seconds} |\n`)
   }
