@@ -8,19 +8,22 @@ export type { ClientMetrics } from './client/client-metrics.ts'
 export { connect } from './client/connect.ts'
 export type { Grid, Partition } from './client/grid.ts'
 export type { GridEvent, RosterMember } from './client/grid-event.ts'
-export type { GridMap, InvokeAllOptions, ResultOf, ScanOptions } from './client/grid-map.ts'
+export type { GridMap, InvokeAllOptions, ResultOf } from './client/grid-map.ts'
+export type { NearCacheStats } from './client/near-cache.ts'
 export type { Entry } from './client/operation.ts'
 export type {
   CallOptions,
   ConnectOptions,
   EvictionOptions,
   MapOptions,
+  NearCacheOptions,
   PutOptions,
   ReadOptions,
   RemoveOptions,
   ReplaceOptions,
 } from './client/options.ts'
 export type { Query, Selected } from './client/query.ts'
+export type { ScanOptions } from './client/scan.ts'
 export type { Watch, WatchOptions } from './client/watch.ts'
 export type { Change, GoneChange, PartitionChange, RemoveCause, ValueChange } from './client/watch-change.ts'
 export { type Applied, type ErrorCode, GridError } from './core/base/errors.ts'

@@ -9,7 +9,7 @@ import { GridError } from '../core/base/errors.ts'
 import { defaultLimits, type Limits } from '../core/base/limits.ts'
 import { TcpTransport } from '../transport/tcp.ts'
 import { Grid } from './grid.ts'
-import { addressesOf, type ConnectOptions, checkConnectOptions } from './options.ts'
+import { addressesOf, type ConnectOptions, checkConnectOptions, withoutUndefined } from './options.ts'
 
 const TIMEOUT_MS = 10_000
 
@@ -57,8 +57,4 @@ export async function connect(options: ConnectOptions): Promise<Grid> {
 
 function abortedBy(signal: AbortSignal): GridError {
   return new GridError('ABORTED', 'connecting was given up', { applied: 'no', cause: signal.reason })
-}
-
-function withoutUndefined(limits: Partial<Limits>): Partial<Limits> {
-  return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined))
 }

@@ -8,35 +8,31 @@
  * configuration.
  */
 
-import { ByteWriter } from '../core/base/bytes.ts'
 import { GridError } from '../core/base/errors.ts'
-import { checkFilter, type Filter } from '../core/query/filter.ts'
+import type { Filter } from '../core/query/filter.ts'
 import { checkUpdate, type Update } from '../core/query/update.ts'
 import type { Key } from '../core/wire/key.ts'
 import { Operation } from '../core/wire/message.ts'
 import type { Processor } from '../core/wire/processor.ts'
-import { encodeValue } from '../core/wire/value.ts'
 import { callEach } from './bulk.ts'
 import type { ArgumentWriter } from './calls.ts'
 import type { MapGate } from './map-catalog.ts'
+import type { NearCache, NearCacheStats } from './near-cache.ts'
+import type { Near, NearPlace } from './near-caches.ts'
 import {
   type Entry,
   type Invocation,
-  type Page,
-  type PageRequest,
   type Row,
   toCount,
   toEntry,
   toMatch,
   toNothing,
-  toPage,
   toResult,
   toValue,
   toYes,
   writeDocument,
   writeInvoke,
   writeNothing,
-  writePage,
   writePut,
   writeRemove,
   writeReplace,
@@ -45,7 +41,6 @@ import {
   CALL_OPTIONS,
   type CallOptions,
   checkCallOptions,
-  checkNames,
   PUT_OPTIONS,
   type PutOptions,
   READ_OPTIONS,
@@ -56,16 +51,11 @@ import {
   type ReplaceOptions,
   wireTtl,
 } from './options.ts'
-import type { Decoder } from './pending-call.ts'
+import { type Decoder, isWrite } from './pending-call.ts'
 import { type Query, runQuery, type Selected } from './query.ts'
 import type { Router } from './router.ts'
+import { encodeFilter, type ScanOptions, scanPages } from './scan.ts'
 import { type Watch, type WatchOptions, watchMap } from './watch.ts'
-
-/** A query or watch that selects yields part of each value. */
-export interface ScanOptions<V> extends ReadOptions {
-  /** Which entries. Left out: all. */
-  readonly where?: Filter<V> | undefined
-}
 
 export interface InvokeAllOptions<V> extends CallOptions {
   /** On which entries; tested again when the processor is about to run. Left out: all. */
@@ -86,17 +76,31 @@ export class GridMap<K extends Key = string, V = unknown> {
   readonly name: string
   readonly #router: Router
   readonly #gate: MapGate
+  /** Where reads look first, if this was asked for; and where the map's near cache stands, whoever asked for it. */
+  readonly #near: Near | undefined
+  readonly #place: NearPlace
   readonly #isCrowded = (): boolean => this.#router.calls.isCrowded
 
   /** Maps come from `grid.map(name)`. @internal */
-  constructor(name: string, router: Router, gate: MapGate) {
+  constructor(name: string, router: Router, gate: MapGate, near: Near | undefined, place: NearPlace) {
     this.name = name
     this.#router = router
     this.#gate = gate
+    this.#near = near
+    this.#place = place
   }
 
-  /** The value of `key`, or `undefined` where there is no entry. */
+  /** What the near cache has done, and what it holds; `undefined` without one. */
+  get nearCacheStats(): NearCacheStats | undefined {
+    return this.#near?.cache.stats
+  }
+
+  /**
+   * The value of `key`, or `undefined` where there is no entry. With a near cache it is frozen, shared with other readers,
+   * and as stale as {@link NearCacheOptions} says, unless `consistency` is `'confirmed'`.
+   */
   get(key: K, options?: ReadOptions): Promise<V | undefined> {
+    if (this.#near !== undefined) return this.#near.get(key, options) as Promise<V | undefined>
     return this.#call(Operation.get, key, writeNothing, 0, 0, toValue, options, READ_OPTIONS) as Promise<
       V | undefined
     >
@@ -109,8 +113,10 @@ export class GridMap<K extends Key = string, V = unknown> {
     >
   }
 
-  /** Whether there is an entry for `key`. */
+  /** Whether there is an entry for `key`. A near cache answers what it knows. */
   has(key: K, options?: ReadOptions): Promise<boolean> {
+    const known = options === undefined ? this.#near?.cache.has(key) : undefined
+    if (known !== undefined) return Promise.resolve(known)
     return this.#call(
       Operation.has,
       key,
@@ -254,7 +260,10 @@ export class GridMap<K extends Key = string, V = unknown> {
   ): Promise<Map<K, unknown>> {
     const { where, ...call } = options
     checkCallOptions(call, CALL_OPTIONS)
-    const invocation: Invocation = { name: nameOf(processor), where: this.#filter(where) }
+    const invocation: Invocation = {
+      name: nameOf(processor),
+      where: encodeFilter(where, this.#router.limits),
+    }
     const run = (key: K): Promise<unknown> =>
       this.#call(Operation.invoke, key, writeInvoke, invocation, argument, toMatch, call, CALL_OPTIONS)
     const outcomes = await callEach(this.keys(options), (key) => key, run, this.#isCrowded)
@@ -321,13 +330,14 @@ export class GridMap<K extends Key = string, V = unknown> {
    * there all the time is seen once.
    */
   async *entries(options: ScanOptions<V> = {}): AsyncGenerator<[K, V], void, undefined> {
-    for await (const page of this.#pages(true, options))
+    for await (const page of scanPages(this.#router, this.#gate, true, options))
       for (const { key, value } of page.rows) yield [key as K, value as V]
   }
 
   /** As `entries`, keys only. */
   async *keys(options: ScanOptions<V> = {}): AsyncGenerator<K, void, undefined> {
-    for await (const page of this.#pages(false, options)) for (const { key } of page.rows) yield key as K
+    for await (const page of scanPages(this.#router, this.#gate, false, options))
+      for (const { key } of page.rows) yield key as K
   }
 
   /**
@@ -365,7 +375,10 @@ export class GridMap<K extends Key = string, V = unknown> {
       } catch (error) {
         return Promise.reject(error)
       }
-    return this.#router.calls.call(this.#gate, operation, key, write, a, b, decode, options)
+    const cache = this.#written(operation)
+    cache?.drop(key)
+    const answer = this.#router.calls.call(this.#gate, operation, key, write, a, b, decode, options)
+    return cache === undefined ? answer : cache.dropAfter(answer, key)
   }
 
   #callAll(
@@ -376,52 +389,20 @@ export class GridMap<K extends Key = string, V = unknown> {
   ): Promise<unknown[]> {
     if (options !== undefined) checkCallOptions(options, known)
     const router = this.#router
-    return Promise.all(
+    const cache = this.#written(operation)
+    cache?.clearedAll()
+    const answers = Promise.all(
       router.lanes.map(({ partition }) =>
         router.calls.callPartition(this.#gate, operation, partition, writeNothing, 0, 0, decode, options),
       ),
     )
+    return cache === undefined ? answers : cache.clearedAfter(answers)
   }
 
-  /** Pages of all partitions, one after the other; the next page is under way while one is being read. */
-  async *#pages(withValues: boolean, options: ScanOptions<V>): AsyncGenerator<Page, void, undefined> {
-    const { where, ...call } = options
-    checkNames(options, [...READ_OPTIONS, 'where'], 'option')
-    checkCallOptions(call, READ_OPTIONS)
-    const filter = this.#filter(where)
-    const router = this.#router
-    const rows = Math.min(router.limits.pageRowsMax, 0xffff)
-    const fetch = (partition: number, fromHash: number): Promise<Page> => {
-      const request: PageRequest = { withValues, fromHash, rows, where: filter }
-      const page = router.calls.callPartition(
-        this.#gate,
-        Operation.page,
-        partition,
-        writePage,
-        request,
-        undefined,
-        (reply) => toPage(reply, withValues, router.limits),
-        call,
-      ) as Promise<Page>
-      page.catch(() => {}) // It may be that nobody comes for it.
-      return page
-    }
-    let partition = 0
-    let next: Promise<Page> | undefined = fetch(0, 0)
-    while (next !== undefined) {
-      const page: Page = await next
-      if (page.more) next = fetch(partition, page.nextHash)
-      else next = ++partition < router.lanes.length ? fetch(partition, 0) : undefined
-      yield page
-    }
-  }
-
-  #filter(where: Filter<V> | undefined): Uint8Array {
-    if (where === undefined) return EMPTY
-    checkFilter(where, this.#router.limits)
-    const w = new ByteWriter(128)
-    encodeValue(w, where, this.#router.limits)
-    return w.take()
+  /** The near cache of this map, whoever asked for it, if the call is one that changes entries. */
+  #written(operation: Operation): NearCache | undefined {
+    const near = this.#place.near
+    return near !== undefined && isWrite(operation) ? near.cache : undefined
   }
 }
 

@@ -11,7 +11,8 @@ import { Channel } from './channel.ts'
 import type { ClientMetrics } from './client-metrics.ts'
 import { eventsBetween, type GridEvent, type RosterMember } from './grid-event.ts'
 import { GridMap } from './grid-map.ts'
-import { checkMapOptions, type MapOptions } from './options.ts'
+import { NearCaches } from './near-caches.ts'
+import { checkMapOptions, type MapOptions, withoutUndefined } from './options.ts'
 import type { Peer } from './peer.ts'
 import { Router, type RouterHandler, type RouterOptions } from './router.ts'
 
@@ -30,6 +31,7 @@ export class Grid implements AsyncDisposable {
   readonly cluster: string
   readonly name: string
   readonly #router: Router
+  readonly #nearCaches: NearCaches
   readonly #listeners = new Set<(event: GridEvent) => void>()
   readonly #channels = new Set<Channel<GridEvent>>()
   #resolveView: (() => void) | undefined
@@ -47,6 +49,7 @@ export class Grid implements AsyncDisposable {
       onConnection: (event, peer, reason) => this.#onConnection(event, peer, reason),
     }
     this.#router = new Router(options, handler)
+    this.#nearCaches = new NearCaches(this.#router, options)
   }
 
   /** Resolves when the grid can be used; used by `connect`. @internal */
@@ -79,7 +82,7 @@ export class Grid implements AsyncDisposable {
   /**
    * A map by its name: 1–128 letters, digits, `_`, `.`, `:` or `-`. Nothing is sent before its first call, which
    * creates the map where there is none. Give `config` to choose expiry and eviction; where the map exists with others,
-   * calls fail with `MAP_CONFLICT`, which names the difference. `K` and `V` are what the program stores; nobody checks
+   * calls fail with `MAP_CONFLICT`, which names the difference. `nearCache` is this client's own affair. `K` and `V` are what the program stores; nobody checks
    * them.
    *
    * @throws GridError `BAD_OPTION`
@@ -87,13 +90,15 @@ export class Grid implements AsyncDisposable {
   map<K extends Key = string, V = unknown>(name: string, config?: MapOptions): GridMap<K, V> {
     if (typeof name !== 'string' || !MAP_NAME.test(name))
       throw new GridError('BAD_OPTION', `map name ${JSON.stringify(name)} must match ${MAP_NAME.source}`)
+    if (config !== undefined) checkMapOptions(config)
+    const { nearCache, ...shared } = withoutUndefined(config ?? {})
     const w = new ByteWriter(64)
-    if (config !== undefined) {
-      checkMapOptions(config)
-      const given = Object.entries(config).filter(([, value]) => value !== undefined)
-      encodeValue(w, Object.fromEntries(given), this.#router.limits)
-    }
-    return new GridMap<K, V>(name, this.#router, this.#router.catalog.gate(name, w.take()))
+    // A near cache alone says nothing of how the map is configured.
+    if (config !== undefined && (nearCache === undefined || Object.keys(shared).length > 0))
+      encodeValue(w, shared, this.#router.limits)
+    const gate = this.#router.catalog.gate(name, w.take())
+    const near = nearCache && this.#nearCaches.open(gate, nearCache)
+    return new GridMap<K, V>(name, this.#router, gate, near, this.#nearCaches.place(name))
   }
 
   /** The members of the newest view. */

@@ -70,6 +70,28 @@ export interface MapOptions {
   readonly maxIdleMs?: number | undefined
   /** Which entries go when there are too many: the least recently (`lru`) or least often used (`lfu`). */
   readonly eviction?: EvictionOptions | undefined
+  /** Keeps entries that are read in this client. No part of the map's configuration: each client has it or not. */
+  readonly nearCache?: NearCacheOptions | undefined
+}
+
+/**
+ * Entries of a map kept by this client, for `get`, `has` and `getAll`: a read that finds its entry costs no message.
+ *
+ * It may be stale by `maxStaleMs`: it never misses a write that was acknowledged, or an expiry that was carried out, longer
+ * ago than that before the read began. It always sees the writes that this client made before it. Where that cannot be
+ * proven (an owner that does not answer, a lost connection) the read goes to the owner as without a near cache, and
+ * so does `consistency: 'confirmed'`, always. Other reads do not use it.
+ *
+ * Values are shared by all who read them, and frozen to their depth. The bytes of a `Uint8Array` and the time of a `Date`
+ * cannot be frozen: do not change them. Reads that are served here do not count for `maxIdleMs` or eviction.
+ */
+export interface NearCacheOptions {
+  /** Entries to keep, absent ones that were asked for included; then the least recently read go. 1 to 1,000,000. Default 10,000. */
+  readonly maxEntries?: number | undefined
+  /** Bytes to keep: encoded keys and values, and about 300 for each. From 1,024 up. Default 16 MiB. */
+  readonly maxBytes?: number | undefined
+  /** By how many milliseconds a read may be stale, 20 to 600,000. Members are asked four times as often. Default 1,000. */
+  readonly maxStaleMs?: number | undefined
 }
 
 export interface EvictionOptions {
@@ -95,8 +117,14 @@ const CONNECT_OPTIONS = [
   'signal',
   'transport',
 ] as const
-const MAP_OPTIONS = ['ttlMs', 'maxIdleMs', 'eviction'] as const
+const MAP_OPTIONS = ['ttlMs', 'maxIdleMs', 'eviction', 'nearCache'] as const
 const EVICTION_OPTIONS = ['policy', 'maxEntries', 'maxBytes'] as const
+/** Least and most. */
+const NEAR_CACHE_OPTIONS = {
+  maxEntries: [1, 1_000_000],
+  maxBytes: [1024, Number.MAX_SAFE_INTEGER],
+  maxStaleMs: [20, 600_000],
+} as const
 
 /** Longer deadlines and times to live are refused: they are mistakes of unit. About 3,000 years. */
 const DURATION_MAX_MS = 1e14
@@ -166,9 +194,10 @@ function checkLimits(limits: Partial<Limits>): void {
 /** @throws GridError `BAD_OPTION` */
 export function checkMapOptions(options: MapOptions): void {
   checkNames(options, MAP_OPTIONS, 'map option')
-  const { ttlMs, maxIdleMs, eviction } = options
+  const { ttlMs, maxIdleMs, eviction, nearCache } = options
   if (ttlMs !== undefined) checkDuration('ttlMs', ttlMs)
   if (maxIdleMs !== undefined) checkDuration('maxIdleMs', maxIdleMs)
+  if (nearCache !== undefined) checkNearCache(nearCache)
   if (eviction === undefined) return
   checkNames(eviction, EVICTION_OPTIONS, 'eviction option')
   const { policy, maxEntries, maxBytes } = eviction
@@ -179,6 +208,26 @@ export function checkMapOptions(options: MapOptions): void {
   for (const [name, value] of Object.entries({ maxEntries, maxBytes }))
     if (value !== undefined && !(Number.isSafeInteger(value) && value > 0))
       throw new GridError('BAD_OPTION', `eviction ${name} is ${show(value)}; must be a whole number above 0`)
+}
+
+function checkNearCache(options: NearCacheOptions): void {
+  checkNames(options, Object.keys(NEAR_CACHE_OPTIONS), 'near cache option')
+  for (const [name, [min, max]] of Object.entries(NEAR_CACHE_OPTIONS)) {
+    const value = options[name as keyof NearCacheOptions]
+    if (value !== undefined && !(Number.isInteger(value) && value >= min && value <= max))
+      throw new GridError(
+        'BAD_OPTION',
+        `near cache ${name} is ${show(value)}; must be a whole number, ${min} to ${max}`,
+      )
+  }
+}
+
+/** What was given, and not as undefined. */
+export function withoutUndefined<T extends object>(
+  options: T,
+): { [N in keyof T]?: Exclude<T[N], undefined> } {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(given) as { [N in keyof T]?: Exclude<T[N], undefined> }
 }
 
 /** Refuses a member of `given` that is not among `known`. */

@@ -6,7 +6,7 @@
  */
 
 import { getU48, putU32, putU48 } from '../core/base/bytes.ts'
-import type { Applied } from '../core/base/errors.ts'
+import { type Applied, GridError } from '../core/base/errors.ts'
 import type { Limits } from '../core/base/limits.ts'
 import { CALL_OFFSET, FLAG_RETRY, FLAG_SESSION, Operation, type ReplyView } from '../core/wire/message.ts'
 import type { Link } from '../transport/transport.ts'
@@ -23,6 +23,10 @@ const WRITES: ReadonlySet<number> = new Set([
   Operation.invoke,
   Operation.clear,
 ])
+
+export function isWrite(operation: Operation): boolean {
+  return WRITES.has(operation)
+}
 
 export class PendingCall {
   readonly partition: number
@@ -84,7 +88,7 @@ export class PendingCall {
   }
 
   get isWrite(): boolean {
-    return WRITES.has(this.operation)
+    return isWrite(this.operation)
   }
 
   /** What is known of a call that is given up now. */
@@ -139,4 +143,12 @@ export function leavesTrace(operation: number, { bytes, payloadStart, payloadEnd
     default:
       return false
   }
+}
+
+export function restated(error: GridError, applied: Applied): GridError {
+  return new GridError(error.code, error.message.replace(`${error.code}: `, ''), { applied, cause: error })
+}
+
+export function closedError(call: PendingCall): GridError {
+  return new GridError('CLOSED', 'the client was closed before the answer came', { applied: call.applied })
 }

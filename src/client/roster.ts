@@ -84,6 +84,11 @@ export class Roster {
     return open[Math.floor(Math.random() * open.length)]
   }
 
+  /** Every open link. */
+  get links(): Link[] {
+    return [...this.peers.values()].flatMap(({ link }) => (link === undefined || link.closed ? [] : [link]))
+  }
+
   get(id: string): Peer | undefined {
     return this.peers.get(id)
   }

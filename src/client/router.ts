@@ -9,11 +9,10 @@
 
 import { assert } from '../core/base/assert.ts'
 import { ByteReader, getU24 } from '../core/base/bytes.ts'
-import { type Applied, GridError } from '../core/base/errors.ts'
+import { GridError } from '../core/base/errors.ts'
 import type { Limits } from '../core/base/limits.ts'
 import {
   type ClientView,
-  type EventsHeader,
   MessageType,
   ReplyStatus,
   ReplyView,
@@ -21,15 +20,18 @@ import {
   readEventsHeader,
   readId,
   readMapOpened,
+  readProgress,
   readView,
 } from '../core/wire/message.ts'
 import type { Link } from '../transport/transport.ts'
 import { Calls, type CallsHandler } from './calls.ts'
 import { type ClientMetrics, zeroMetrics } from './client-metrics.ts'
+import type { EventSink } from './event-sink.ts'
 import { isBefore, Lane } from './lane.ts'
 import { MapCatalog, type MapGate, type MapWaiter } from './map-catalog.ts'
 import { NO_CALL, type Peer, probe, writeQuestion, writeViewRequest } from './peer.ts'
-import { leavesTrace, type PendingCall } from './pending-call.ts'
+import { closedError, leavesTrace, type PendingCall, restated } from './pending-call.ts'
+import { ProgressRequests } from './progress.ts'
 import { RetryClock } from './retry-clock.ts'
 import { Roster, type RosterHandler, type RosterOptions } from './roster.ts'
 import { ViewOrder } from './view-order.ts'
@@ -46,15 +48,6 @@ const RETRIED: ReadonlySet<string> = new Set([
   'NOT_READY',
   'NOT_ENOUGH_REPLICAS',
 ])
-
-/** Takes the events of subscriptions. */
-export interface EventSink {
-  onEvents(link: Link, header: EventsHeader, reader: ByteReader): void
-  onEnd(link: Link, watch: number, partition: number, error: GridError): void
-  /** The owner of the partition, or the connection to it, has changed. */
-  onRoute(lane: Lane): void
-  onClosed(): void
-}
 
 export interface RouterHandler {
   onView(view: ClientView, before: ClientView | undefined): void
@@ -73,6 +66,7 @@ export class Router implements RosterHandler, CallsHandler {
   readonly roster: Roster
   readonly catalog: MapCatalog
   readonly calls: Calls
+  readonly progress: ProgressRequests
   /** By partition; empty until the first view. */
   lanes: readonly Lane[] = []
   view: ClientView | undefined
@@ -96,6 +90,7 @@ export class Router implements RosterHandler, CallsHandler {
     this.#retries = new RetryClock(options.nowMs, (lane) => this.pump(lane))
     this.roster = new Roster({ ...options, queueBytesMax: options.limits.outputBytesMax >>> 3 }, this)
     this.calls = new Calls(options, this.metrics, this)
+    this.progress = new ProgressRequests({ ...options, links: () => this.roster.links })
     this.catalog = new MapCatalog({
       anyLink: () => this.roster.anyPeer()?.link,
       nowMs: this.#nowMs,
@@ -232,6 +227,9 @@ export class Router implements RosterHandler, CallsHandler {
         this.#sinks.get(header.watch)?.onEvents(link, header, reader)
         return
       }
+      case MessageType.progress:
+        this.progress.onProgress(link, readProgress(reader), this.#sinks)
+        return
       case MessageType.watchEnd: {
         const watch = reader.u32()
         const partition = reader.u16()
@@ -430,6 +428,7 @@ export class Router implements RosterHandler, CallsHandler {
     this.closed = true
     this.#retries.close()
     this.calls.stopSweeping()
+    this.progress.close()
     for (const lane of this.lanes) for (const call of lane.calls()) this.calls.giveUp(call, closedError(call))
     this.catalog.close(new GridError('CLOSED', 'the client has been closed'))
     for (const sink of new Set(this.#sinks.values())) sink.onClosed()
@@ -437,12 +436,4 @@ export class Router implements RosterHandler, CallsHandler {
     await this.roster.close()
     assert(this.calls.pending === 0, 'every call of a closed client is settled')
   }
-}
-
-function restated(error: GridError, applied: Applied): GridError {
-  return new GridError(error.code, error.message.replace(`${error.code}: `, ''), { applied, cause: error })
-}
-
-function closedError(call: PendingCall): GridError {
-  return new GridError('CLOSED', 'the client was closed before the answer came', { applied: call.applied })
 }

@@ -23,11 +23,12 @@ import { encodeValue } from '../core/wire/value.ts'
 import { decodeValue } from '../core/wire/value-decode.ts'
 import type { Link } from '../transport/transport.ts'
 import { Channel } from './channel.ts'
+import type { EventSink } from './event-sink.ts'
 import type { Lane } from './lane.ts'
 import type { MapGate, MapWaiter } from './map-catalog.ts'
 import { toKey } from './operation.ts'
 import { checkNames } from './options.ts'
-import type { EventSink, Router } from './router.ts'
+import type { Router } from './router.ts'
 import {
   type Change,
   ChangeRecord,
@@ -272,6 +273,7 @@ class WatchStream implements EventSink, MapWaiter, ChangeSource {
       initial: !feed.positioned && feed.fromScratch,
       resume: feed.positioned ? { era: feed.era, seq: feed.seq } : undefined,
       heldKnown: held !== undefined,
+      keysOnly: false,
       // What is still in the buffer is granted as it is taken.
       credit: Math.max(1, this.#credit - feed.queued),
       where: this.#where,

@@ -20,6 +20,7 @@ import {
   endMessage,
   MessageType,
   Operation,
+  type Progress,
   ReplyStatus,
   readOpenMap,
   readWatch,
@@ -29,6 +30,7 @@ import {
   writeEventsHeader,
   writeId,
   writeMapOpened,
+  writeProgress,
   writeReplyHeader,
   writeView,
   writeWatchEnd,
@@ -90,6 +92,10 @@ export class FakeCluster {
   readonly watches: { member: FakeMember; link: Link; watch: Watch }[] = []
   readonly credits: { watch: number; partition: number; events: number }[] = []
   readonly unwatched: { watch: number; partition: number }[] = []
+  readonly progressRequests: { member: FakeMember; link: Link; request: number }[] = []
+  /** Called with every subscription, and with every question how far a client has been told. */
+  onWatch: (seen: { member: FakeMember; link: Link; watch: Watch }) => void = () => {}
+  onProgressRequest: (asked: { member: FakeMember; link: Link; request: number }) => void = () => {}
   intercept: (call: SeenCall) => Verdict = () => undefined
   onOpenMap: (name: string) => GridError | 'drop' | undefined = () => undefined
   version = 1
@@ -256,6 +262,11 @@ export class FakeMember {
     link.wake()
   }
 
+  sendProgress(link: Link, progress: Progress): void {
+    writeProgress(link.out, progress)
+    link.wake()
+  }
+
   endWatch(link: Link, watch: number, partition: number, error: GridError): void {
     writeWatchEnd(link.out, watch, partition, error)
     link.wake()
@@ -294,7 +305,15 @@ export class FakeMember {
       }
       case MessageType.watch: {
         const watch = readWatch(r)
-        cluster.watches.push({ member: this, link, watch: { ...watch, where: Uint8Array.from(watch.where) } })
+        const seen = { member: this, link, watch: { ...watch, where: Uint8Array.from(watch.where) } }
+        cluster.watches.push(seen)
+        cluster.onWatch(seen)
+        return
+      }
+      case MessageType.progressRequest: {
+        const asked = { member: this, link, request: r.u32() }
+        cluster.progressRequests.push(asked)
+        cluster.onProgressRequest(asked)
         return
       }
       case MessageType.credit:

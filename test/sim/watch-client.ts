@@ -85,6 +85,7 @@ export class WatchClient {
       initial: resume === undefined,
       resume,
       heldKnown,
+      keysOnly: false,
       credit: CREDIT,
       where: where.take(),
       held: heldKnown ? [...this.held.keys()].map(hashOfHex) : [],

@@ -12,6 +12,7 @@ import { CallOrder } from '../partition/call-order.ts'
 import type { Now, Outlet } from '../partition/context.ts'
 import type { Partition } from '../partition/partition.ts'
 import { sendRedirect } from '../partition/reply-queue.ts'
+import type { Watcher } from '../partition/watcher.ts'
 import {
   type CallView,
   type ClientView,
@@ -19,6 +20,7 @@ import {
   readOpenMap,
   readWatch,
   writeMapOpened,
+  writeProgress,
   writeView,
   writeWatchEnd,
 } from '../wire/message.ts'
@@ -28,6 +30,8 @@ import type { Settings } from './settings.ts'
 
 /** Clients that wait for a map to be created, at most. */
 const WAITING_MAX = 10_000
+/** Subscriptions in one message of progress; in all a client has at most `watchersMax` a partition. */
+const PROGRESS_MAX = 8192
 
 interface WaitingForMap {
   readonly client: Outlet
@@ -44,6 +48,10 @@ export class ClientDesk {
   #waiting: WaitingForMap[] = []
   /** By partition, calls that were refused before this member knew of any. */
   readonly #early = new Map<number, CallOrder>()
+  /** The `keysOnly` subscriptions of each client. */
+  readonly #keyWatchers = new Map<Outlet, Map<Watcher, number>>()
+  /** Who has asked in this turn how far it has been told. */
+  #asked: { readonly client: Outlet; readonly request: number }[] = []
   #view: ClientView | undefined
   #viewPushed: ClientView | undefined
 
@@ -67,6 +75,7 @@ export class ClientDesk {
     this.#waiting = this.#waiting.filter((waiting) => waiting.client !== client)
     for (const order of this.#early.values()) order.forget(client)
     for (const partition of this.#partitions) partition.onClientGone(client)
+    this.#keyWatchers.delete(client)
   }
 
   // ---- calls before the founding is known here
@@ -204,12 +213,20 @@ export class ClientDesk {
       if (!this.#log.view.maps[request.map - 1])
         throw new GridError('NOT_READY', `map ${request.map} is not yet known`)
       // The frame's memory is used again after this turn.
-      owner.watchers.add(client, { ...request, where: Uint8Array.from(request.where) })
+      const watcher = owner.watchers.add(client, { ...request, where: Uint8Array.from(request.where) })
+      if (request.keysOnly) this.#keepWatcher(client, watcher, request.partition)
     } catch (error) {
       if (!(error instanceof GridError)) throw error
       writeWatchEnd(client.out, request.watch, request.partition, error)
       client.wake()
     }
+  }
+
+  #keepWatcher(client: Outlet, watcher: Watcher, partition: number): void {
+    const watchers = this.#keyWatchers.get(client) ?? new Map<Watcher, number>()
+    this.#keyWatchers.set(client, watchers)
+    watchers.set(watcher, partition)
+    watcher.onClosed = () => watchers.delete(watcher)
   }
 
   credit(client: Outlet, r: ByteReader): void {
@@ -221,6 +238,32 @@ export class ClientDesk {
   unwatch(client: Outlet, r: ByteReader): void {
     const watch = r.u32()
     this.#partitions[r.u16()]?.owner?.watchers.remove(client, watch)
+  }
+
+  /** The client wants to know how far it has been told; answered at the end of the turn. */
+  askProgress(client: Outlet, r: ByteReader): void {
+    const request = r.u32()
+    // In one turn the newest says it all.
+    this.#asked = this.#asked.filter((asked) => asked.client !== client)
+    this.#asked.push({ client, request })
+  }
+
+  /** Watchers have been told what there is: whoever asked hears which of them have been told all. */
+  answerProgress(now: Now): void {
+    if (this.#asked.length === 0) return
+    for (const { client, request } of this.#asked) this.#answerProgress(client, request, now)
+    this.#asked = []
+  }
+
+  #answerProgress(client: Outlet, request: number, now: Now): void {
+    if (client.closed) return
+    const told: { watch: number; partition: number }[] = []
+    for (const [watcher, partition] of this.#keyWatchers.get(client) ?? [])
+      if (watcher.isTold(now)) told.push({ watch: watcher.watch, partition })
+    for (let from = 0; from === 0 || from < told.length; from += PROGRESS_MAX) {
+      writeProgress(client.out, { request, told: told.slice(from, from + PROGRESS_MAX) })
+      client.wake()
+    }
   }
 }
 

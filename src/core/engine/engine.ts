@@ -240,6 +240,9 @@ export class Engine {
       case MessageType.openMap:
         this.clients.openMap(client, r, now)
         return
+      case MessageType.progressRequest:
+        this.clients.askProgress(client, r)
+        return
       default:
         throw new GridError('FORBIDDEN', `a client may not send messages of type ${type}`)
     }
@@ -347,6 +350,8 @@ export class Engine {
       this.#flushing.delete(id)
       this.partitions[id]!.owner?.flush()
     }
+    // After the watchers of this turn have been told what there is.
+    this.clients.answerProgress(now)
     this.log.flush(now, (partition) => this.partitions[partition]?.unresolved)
   }
 

@@ -24,6 +24,8 @@ export interface Ownership {
   readonly commit: number
   /** The first record of this ownership; once it is committed, so is everything from before. */
   readonly firstSeq: number
+  /** Takes no calls: it hands over, has found a conflict, or its member has left. */
+  readonly stopped: boolean
   /** The newest record that made entries absent: what a read of an absent key depends on. */
   lastRemovalSeq: number
   /** The newest record. */

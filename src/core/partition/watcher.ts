@@ -28,7 +28,7 @@ import {
   writeWatchEnd,
 } from '../wire/message.ts'
 import { decodeValue } from '../wire/value-decode.ts'
-import type { Outlet } from './context.ts'
+import type { Now, Outlet } from './context.ts'
 import type { Ownership } from './ownership.ts'
 
 /** Events, and about as many bytes, in one message. */
@@ -52,6 +52,8 @@ export class Watcher {
   readonly #owner: Ownership
   readonly #map: number
   readonly #filter: RowFilter
+  /** The subscriber wants to know what has changed, not to what: no values, and no rows even after a reset. */
+  readonly #keysOnly: boolean
   #initialWanted: boolean
   credit: number
   #phase: Phase = 'stream'
@@ -69,6 +71,8 @@ export class Watcher {
   /** Hashes of keys that it brought along. Two keys may share one, so none is ever taken out. */
   #brought: ReadonlySet<number> = new Set()
   #reset = false
+  /** It tells nothing any more. */
+  onClosed: (() => void) | undefined
   // the message being written
   #out = new ByteWriter(16)
   #mark = 0
@@ -83,7 +87,8 @@ export class Watcher {
     this.#map = request.map
     this.#filter =
       where.length === 0 ? RowFilter.all : compileFilter(decodeValue(where, 0, where.length, limits), limits)
-    this.#initialWanted = request.initial
+    this.#keysOnly = request.keysOnly
+    this.#initialWanted = request.initial && !request.keysOnly
     this.credit = request.credit
     if (this.#filter !== RowFilter.all && (request.heldKnown || !request.resume)) this.#held = new Set()
     this.#brought = new Set(request.held)
@@ -97,8 +102,23 @@ export class Watcher {
   }
 
   close(): void {
+    this.#closeScan()
+    this.onClosed?.()
+  }
+
+  #closeScan(): void {
     this.#scan?.close()
     this.#scan = undefined
+  }
+
+  /**
+   * Whether the subscriber has been sent everything that could have been acknowledged before `now`: all that is committed,
+   * by an owner that could answer a read by itself, so that no other owner had acknowledged anything.
+   */
+  isTold(now: Now): boolean {
+    const { commit, firstSeq, stopped, log, context } = this.#owner
+    if (this.#phase !== 'stream' || this.#position < commit || commit < firstSeq || stopped) return false
+    return log.leased(now.monoMs, now.wallMs, context.timing.leaseMs)
   }
 
   /** Sends what may be sent, one slice; true when there is more to do at once. */
@@ -135,7 +155,7 @@ export class Watcher {
   #restart(): void {
     this.#reset = true
     this.#phase = 'new'
-    this.#initialWanted = true
+    this.#initialWanted = !this.#keysOnly
     if (this.#filter !== RowFilter.all) this.#held = new Set()
     this.#brought = new Set()
   }
@@ -151,7 +171,7 @@ export class Watcher {
       looked++
     }
     if (!more) {
-      this.close()
+      this.#closeScan()
       this.#phase = 'settling'
       this.#settled = this.#owner.head
     }
@@ -169,7 +189,7 @@ export class Watcher {
     const { replica, commit } = this.#owner
     const { store } = replica
     if (this.#position + 1 < store.tailFirst && this.#position < commit) {
-      this.close()
+      this.#closeScan()
       this.#restart()
       return true
     }
@@ -194,7 +214,7 @@ export class Watcher {
     if (record.kind === RecordKind.put) {
       if (this.#matches(record)) {
         this.#hold(record)
-        this.#event(EventKind.put, record, true)
+        this.#event(EventKind.put, record, !this.#keysOnly)
       } else if (this.#lets(record)) this.#event(EventKind.leave, record, false)
     } else if (record.kind === RecordKind.remove) {
       if (this.#filter === RowFilter.all || this.#lets(record)) this.#event(EventKind.remove, record, false)
@@ -303,7 +323,7 @@ export class Watchers {
   }
 
   /** @throws GridError `BAD_FILTER`, `OVERLOADED` */
-  add(client: Outlet, request: Watch): void {
+  add(client: Outlet, request: Watch): Watcher {
     const { context, partition } = this.#owner
     this.remove(client, request.watch)
     if (this.#watchers.length >= context.limits.watchersMax) {
@@ -312,8 +332,10 @@ export class Watchers {
         `partition ${partition} has ${this.#watchers.length} watchers (watchersMax)`,
       )
     }
-    this.#watchers.push(new Watcher(this.#owner, client, request))
+    const watcher = new Watcher(this.#owner, client, request)
+    this.#watchers.push(watcher)
     context.workLater(partition)
+    return watcher
   }
 
   remove(client: Outlet, watch: number): void {

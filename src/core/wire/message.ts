@@ -22,12 +22,14 @@ export const MessageType = {
   unwatch: 4,
   viewRequest: 5,
   openMap: 6,
+  progressRequest: 7,
   // member → client
   reply: 20,
   events: 21,
   watchEnd: 22,
   view: 23,
   mapOpened: 24,
+  progress: 25,
   // member ↔ member
   replicate: 40,
   ack: 41,
@@ -317,7 +319,8 @@ export function readMapOpened(r: ByteReader): { request: number; outcome: number
  * the rows that match; with `resume` it begins after (era, seq), or with a `reset` where that is too old. `credit` is
  * how many events the client will take before it grants more. `held` are the hashes of the keys that the client holds
  * (only with a filter and resume): a `leave` is sent only for a key among them, or, where `heldKnown` is false, for
- * any key that no longer matches.
+ * any key that no longer matches. With `keysOnly` no event carries a value and no rows are ever sent, not even after a
+ * `reset`: the client wants to know what has changed, not to what.
  */
 export interface Watch {
   readonly watch: number
@@ -327,6 +330,7 @@ export interface Watch {
   readonly initial: boolean
   readonly resume: { readonly era: number; readonly seq: number } | undefined
   readonly heldKnown: boolean
+  readonly keysOnly: boolean
   readonly credit: number
   readonly where: Uint8Array
   readonly held: readonly number[]
@@ -338,7 +342,7 @@ export function writeWatch(w: ByteWriter, m: Watch): void {
   w.u16(m.partition)
   w.u48(m.epoch)
   w.u16(m.map)
-  w.u8((m.initial ? 1 : 0) | (m.resume ? 2 : 0) | (m.heldKnown ? 4 : 0))
+  w.u8((m.initial ? 1 : 0) | (m.resume ? 2 : 0) | (m.heldKnown ? 4 : 0) | (m.keysOnly ? 8 : 0))
   w.u16(m.resume?.era ?? 0)
   w.u48(m.resume?.seq ?? 0)
   w.u32(m.credit)
@@ -371,6 +375,7 @@ export function readWatch(r: ByteReader): Watch {
     initial: (flags & 1) !== 0,
     resume,
     heldKnown: (flags & 4) !== 0,
+    keysOnly: (flags & 8) !== 0,
     credit,
     where,
     held,
@@ -464,6 +469,43 @@ export function readEvent(r: ByteReader): WatchEvent {
   if (kind < EventKind.snapshot || kind > EventKind.snapshotEnd)
     throw new GridError('MALFORMED', `an event of kind ${kind}`)
   return { kind, cause: r.u8(), seq: r.u48(), key: r.view(r.u16()), value: r.view(r.u32()) }
+}
+
+/**
+ * Asks how far this client has been told, `u32 request`, and the answer, `u32 request · u32 count · count × (u32 watch ·
+ * u16 partition)`: the client's `keysOnly` subscriptions that have been sent every event up to a commit which, when the
+ * request had arrived, was that of an owner that could answer reads by itself. The answer follows those events on the
+ * link. One that is not named is not vouched for; a long answer comes in several messages of the same number.
+ */
+export interface Progress {
+  readonly request: number
+  readonly told: readonly { readonly watch: number; readonly partition: number }[]
+}
+
+export function writeProgressRequest(w: ByteWriter, request: number): void {
+  const mark = beginMessage(w, MessageType.progressRequest)
+  w.u32(request)
+  endMessage(w, mark)
+}
+
+export function writeProgress(w: ByteWriter, { request, told }: Progress): void {
+  const mark = beginMessage(w, MessageType.progress)
+  w.u32(request)
+  w.u32(told.length)
+  for (const { watch, partition } of told) {
+    w.u32(watch)
+    w.u16(partition)
+  }
+  endMessage(w, mark)
+}
+
+export function readProgress(r: ByteReader): Progress {
+  const request = r.u32()
+  const count = r.u32()
+  if (count * 6 > r.remaining) throw new GridError('MALFORMED', 'a progress names more than it carries')
+  const told: { watch: number; partition: number }[] = []
+  for (let i = 0; i < count; i++) told.push({ watch: r.u32(), partition: r.u16() })
+  return { request, told }
 }
 
 /** The member has ended a subscription to one partition: `u32 watch · u16 partition · error`. The client resumes. */

@@ -442,6 +442,7 @@ export function watchOf(options: Partial<Watch> = {}): Watch {
     initial: true,
     resume: undefined,
     heldKnown: false,
+    keysOnly: false,
     credit: 1000,
     where: new Uint8Array(),
     held: [],

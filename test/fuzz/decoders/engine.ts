@@ -18,6 +18,7 @@ import {
   writeCallHeader,
   writeCredit,
   writeOpenMap,
+  writeProgressRequest,
   writeUnwatch,
   writeWatch,
 } from '../../../src/core/wire/message.ts'
@@ -182,6 +183,7 @@ function otherSeeds(): Uint8Array[] {
     map: 1,
     initial: true,
     heldKnown: false,
+    keysOnly: false,
     credit: 8,
     held: [],
   }
@@ -190,6 +192,8 @@ function otherSeeds(): Uint8Array[] {
     bytesOf((w) => writeOpenMap(w, { request: 2, name: 'sites', config: valueBytes({ ttlMs: 500 }) })),
     bytesOf((w) => writeWatch(w, { ...watch, resume: undefined, where: NOTHING })),
     bytesOf((w) => writeWatch(w, { ...watch, watch: 6, resume: { era: 0, seq: 2 }, where, held: [1, 2] })),
+    bytesOf((w) => writeWatch(w, { ...watch, watch: 7, resume: undefined, where: NOTHING, keysOnly: true })),
+    bytesOf((w) => writeProgressRequest(w, 9)),
     bytesOf((w) => writeCredit(w, 5, 1, 100)),
     bytesOf((w) => writeUnwatch(w, 5, 1)),
     bytesOf((w) => endMessage(w, beginMessage(w, MessageType.viewRequest))),

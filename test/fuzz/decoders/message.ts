@@ -13,6 +13,7 @@ import {
   readEventsHeader,
   readMapOpened,
   readOpenMap,
+  readProgress,
   readView,
   readWatch,
   type WatchEvent,
@@ -22,6 +23,7 @@ import {
   writeEventsHeader,
   writeMapOpened,
   writeOpenMap,
+  writeProgress,
   writeReplyHeader,
   writeView,
   writeWatch,
@@ -75,6 +77,7 @@ const WATCH = {
   initial: true,
   resume: undefined,
   heldKnown: false,
+  keysOnly: false,
   credit: 512,
   where: valueBytes({ temp: { $gt: 5 } }),
   held: [],
@@ -166,6 +169,7 @@ export const messageDecoders: readonly Decoder[] = [
       payloadOf((w) =>
         writeWatch(w, { ...WATCH, resume: { era: 1, seq: 500 }, heldKnown: true, held: [1, 2, 3] }),
       ),
+      payloadOf((w) => writeWatch(w, { ...WATCH, keysOnly: true, initial: false, where: new Uint8Array(0) })),
     ],
     decode: (bytes, start, end) => readWatch(new ByteReader(bytes, start, end)),
     encode: (message, w) => payload(w, () => writeWatch(w, message)),
@@ -186,6 +190,23 @@ export const messageDecoders: readonly Decoder[] = [
       writeEvents(w, events)
     },
     reuses: true, // The header is not written as it was.
+  }),
+  decoder({
+    name: 'progress',
+    seeds: () => [
+      payloadOf((w) => writeProgress(w, { request: 7, told: [] })),
+      payloadOf((w) =>
+        writeProgress(w, {
+          request: 2 ** 32 - 1,
+          told: [
+            { watch: 9, partition: 2 },
+            { watch: 10, partition: 65_535 },
+          ],
+        }),
+      ),
+    ],
+    decode: (bytes, start, end) => readProgress(new ByteReader(bytes, start, end)),
+    encode: (message, w) => payload(w, () => writeProgress(w, message)),
   }),
   decoder({
     name: 'view',

@@ -74,7 +74,7 @@ export const filters: Readonly<Record<string, Plant>> = {
         'add',
         (original) =>
           function (this: Watchers, client, request) {
-            original.call(this, client, { ...request, held: [] })
+            return original.call(this, client, { ...request, held: [] })
           },
       ),
   },
@@ -101,7 +101,7 @@ export const filters: Readonly<Record<string, Plant>> = {
           function (this: Watchers, client, request) {
             const { resume } = request
             const era = eras.get(this) ?? resume?.era ?? 0
-            original.call(this, client, { ...request, resume: resume && { ...resume, era } })
+            return original.call(this, client, { ...request, resume: resume && { ...resume, era } })
           },
       )
       return () => {
