@@ -108,6 +108,12 @@ async function asked(before = cluster.progressRequests.length): Promise<void> {
   await heard()
 }
 
+async function isHit(key: Key): Promise<boolean> {
+  const before = hits()
+  await map.get(key)
+  return hits() > before
+}
+
 /** Subscribes, and is told by every member that it has been told everything. */
 async function warm(): Promise<void> {
   await map.get(cluster.keyIn(0, 9))
@@ -117,8 +123,8 @@ async function warm(): Promise<void> {
   await asked(0)
   for (const partition of [0, 1]) {
     const key = cluster.keyIn(partition, 9)
-    const before = hits()
-    for (await map.get(key); hits() === before; await map.get(key)) if (gets() % 3 === 0) await asked()
+    await map.get(key)
+    while (!(await isHit(key))) await asked()
     await tell('remove', key, partition)
   }
   await heard()
