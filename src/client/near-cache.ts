@@ -191,15 +191,17 @@ export class NearCache {
     if (reservation === undefined) return value
     const { id, madeAt } = reservation
     const shelf = this.#shelves.get(call.partition)
-    if (shelf !== undefined && shelf.since <= madeAt && this.#reservations.get(id) === reservation) {
-      const known = this.#entries.peek(id)
-      // Reads of one key that overtake each other: the newer one stays.
-      if (known === undefined || known.proof !== shelf.proof || known.seq <= reply.seq) {
-        const entry = { proof: shelf.proof, value, promise: Promise.resolve(value), seq: reply.seq }
-        const size = call.sizeBytes + reply.payloadEnd - reply.payloadStart + ENTRY_BYTES
-        this.#entries.set(id, entry, { size })
-      }
+    if (shelf === undefined || shelf.since > madeAt || this.#reservations.get(id) !== reservation) {
+      // What stands here may be older than what is handed out now, and reads of a key never go back.
+      this.#entries.delete(id)
+      return value
     }
+    const known = this.#entries.peek(id)
+    // Reads of one key that overtake each other: the newer one stays.
+    if (known?.proof === shelf.proof && known.seq > reply.seq) return value
+    const entry = { proof: shelf.proof, value, promise: Promise.resolve(value), seq: reply.seq }
+    const size = call.sizeBytes + reply.payloadEnd - reply.payloadStart + ENTRY_BYTES
+    this.#entries.set(id, entry, { size })
     return value
   }
 

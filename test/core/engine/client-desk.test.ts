@@ -9,7 +9,17 @@ import { ClientDesk } from '../../../src/core/engine/client-desk.ts'
 import type { ConfigLog } from '../../../src/core/engine/config-log.ts'
 import type { Settings } from '../../../src/core/engine/settings.ts'
 import type { Outlet } from '../../../src/core/partition/context.ts'
-import { CallView, MessageType, readMapOpened, writeOpenMap } from '../../../src/core/wire/message.ts'
+import {
+  CallView,
+  MessageType,
+  readMapOpened,
+  readProgress,
+  writeOpenMap,
+  writeProgressRequest,
+  writeUnwatch,
+  writeWatch,
+} from '../../../src/core/wire/message.ts'
+import { A, B as BACKUP, Bench, configOf, TestClient, TestOutlet, watchOf } from '../partition/support.ts'
 
 test('mapsMax does not pass: a client need not ask again', () => {
   const settings = { limits: { mapsMax: 2 } } as unknown as Settings
@@ -40,4 +50,49 @@ test('a call that comes too early is sent on, and those behind it may not overta
   expect(order.admits(link, 2, 0)).toBe(true)
   expect(order.admits(gone, 2, 0)).toBe(true)
   expect(desk.takeEarly(2)).toBe(undefined)
+})
+
+test('whoever asks how far it has been told hears it behind the events of the turn', () => {
+  const bench = new Bench(A)
+  bench.adopt(configOf({ inSync: [A] }))
+  const log = { view: { maps: [{}] } } as unknown as ConfigLog
+  const desk = new ClientDesk({} as Settings, log, [bench.partition])
+  const client = new TestOutlet('7'.repeat(32))
+  const message = (write: (w: ByteWriter) => void): ByteReader => {
+    const w = new ByteWriter(256)
+    write(w)
+    return new ByteReader(Buffer.from(w.take()), 4)
+  }
+  const ask = (request: number): unknown[] => {
+    desk.askProgress(
+      client,
+      message((w) => writeProgressRequest(w, request)),
+    )
+    bench.work()
+    desk.answerProgress(bench.now)
+    return client.take().map((m) => (m.type === MessageType.progress ? readProgress(m.reader()) : m.name))
+  }
+  const subscribe = (watch: number, keysOnly: boolean): void =>
+    desk.watch(
+      client,
+      message((w) => writeWatch(w, watchOf({ watch, keysOnly, initial: false }))),
+    )
+  expect(ask(1)).toEqual([{ request: 1, told: [] }])
+  subscribe(4, true)
+  subscribe(5, false)
+  subscribe(6, true)
+  const told = [4, 6].map((watch) => ({ watch, partition: 0 }))
+  expect(ask(2).at(-1)).toEqual({ request: 2, told })
+  new TestClient().put(bench, 'k', 1)
+  expect(ask(3)).toEqual(['events', 'events', 'events', { request: 3, told }])
+  desk.unwatch(
+    client,
+    message((w) => writeUnwatch(w, 4, 0)),
+  )
+  expect(ask(4)).toEqual([{ request: 4, told: told.slice(1) }])
+  bench.adopt(configOf({ n: 2, owner: BACKUP, inSync: [BACKUP] }))
+  client.take()
+  expect(ask(5)).toEqual([{ request: 5, told: [] }])
+  desk.answerProgress(bench.now)
+  expect(client.take()).toEqual([])
 })

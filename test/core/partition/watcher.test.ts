@@ -168,3 +168,77 @@ describe('a subscription', () => {
     a.owner.watchers.add(outlet, watchOf({ watch: 2 }))
   })
 })
+
+describe('a subscription for keys alone', () => {
+  const keysOnly = { keysOnly: true, initial: false }
+
+  test('tells what has changed, and not to what; never of rows', () => {
+    const a = new Bench(A)
+    a.adopt(alone)
+    const client = new TestClient()
+    client.put(a, 'before', 1)
+    const watcher = new TestOutlet('7'.repeat(32))
+    a.owner.watchers.add(watcher, watchOf({ ...keysOnly, initial: true }))
+    a.work()
+    expect(watcher.lines()).toEqual(['snapshotEnd at 3', 'position 3'])
+    client.put(a, 'k', 2)
+    client.remove(a, 'k')
+    client.clear(a)
+    a.work()
+    const told = watcher.lines().filter((line) => !line.startsWith('position'))
+    expect(told).toEqual(['put k at 4', 'remove k at 5', 'clear at 6'])
+  })
+
+  test('is reset without rows where the log has forgotten', () => {
+    const a = new Bench(A, { historyBytes: 0 })
+    a.adopt(alone)
+    const client = new TestClient()
+    const watcher = new TestOutlet('7'.repeat(32))
+    a.owner.watchers.add(watcher, watchOf(keysOnly))
+    a.work()
+    watcher.take()
+    watcher.queuedBytes = 2 * 1024 * 1024 // takes nothing
+    for (let i = 0; i < 100; i++) client.put(a, 'k', 'x'.repeat(2000))
+    watcher.queuedBytes = 0
+    a.work()
+    const told = watcher.lines().filter((line) => !line.startsWith('position'))
+    expect(told).toEqual([expect.stringMatching(/^reset at/), expect.stringMatching(/^snapshotEnd at/)])
+  })
+
+  test('is told once all that is committed has been sent, by an owner that may answer reads', () => {
+    const [a, b] = pairOfReplicas()
+    const client = new TestClient()
+    const outlet = new TestOutlet('7'.repeat(32))
+    const watcher = a.owner.watchers.add(outlet, watchOf(keysOnly))
+    a.lease()
+    expect(watcher.isTold(a.now)).toBe(false) // It has not begun.
+    a.work()
+    expect(watcher.isTold(a.now)).toBe(true)
+    client.put(a, 'k', 1)
+    expect(watcher.isTold(a.now)).toBe(true) // Nobody has been told that this is done.
+    outlet.queuedBytes = 2 * 1024 * 1024
+    exchange(a, b)
+    expect(watcher.isTold(a.now)).toBe(false)
+    outlet.queuedBytes = 0
+    a.work()
+    expect(watcher.isTold(a.now)).toBe(true)
+    a.passMs(1999)
+    expect(watcher.isTold(a.now)).toBe(true)
+    a.passMs(1)
+    expect(watcher.isTold(a.now)).toBe(false) // Another owner may have been chosen.
+    a.lease()
+    expect(watcher.isTold(a.now)).toBe(true)
+    a.owner.handOver(B)
+    expect(watcher.isTold(a.now)).toBe(false)
+  })
+
+  test('is not told by a new owner before that knows what is committed', () => {
+    const [a, b] = pairOfReplicas()
+    a.adopt(configOf({ n: 2, inSync: [A, B] }))
+    b.adopt(configOf({ n: 2, owner: B, inSync: [B, A] }))
+    const watcher = b.owner.watchers.add(new TestOutlet('7'.repeat(32)), watchOf(keysOnly))
+    b.lease()
+    b.work()
+    expect(watcher.isTold(b.now)).toBe(false)
+  })
+})

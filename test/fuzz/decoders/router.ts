@@ -1,6 +1,7 @@
 /** Whole frames into a running client, as a member gone wrong may send them: calls under way, watches, and a view. */
 
 import { MapGate } from '../../../src/client/map-catalog.ts'
+import { Near } from '../../../src/client/near-caches.ts'
 import { toCount, toEntry, toNothing, toValue, toYes, writeNothing } from '../../../src/client/operation.ts'
 import { Peer } from '../../../src/client/peer.ts'
 import type { Decoder as ResultDecoder } from '../../../src/client/pending-call.ts'
@@ -20,6 +21,7 @@ import {
   writeEventsHeader,
   writeId,
   writeMapOpened,
+  writeProgress,
   writeReplyHeader,
   writeView,
   writeWatchEnd,
@@ -111,6 +113,9 @@ function startWorld(): World {
   }
   watchMap(router, gate, {})
   watchMap(router, gate, { where: { temp: { $gt: 5 } }, initial: false } as never)
+  const clocks = { nowMs: () => nowMs, wallMs: () => nowMs }
+  const near = new Near(router, gate, { maxEntries: 100, maxBytes: 10_000, maxStaleMs: 1000 }, clocks)
+  near.get('key 0', undefined).catch(() => {})
   return { router, peer, link }
 }
 
@@ -167,6 +172,9 @@ function otherSeeds(): Uint8Array[] {
     eventSeed(1, [2, 3, 5, 2]),
     eventSeed(2, [2, 4, 6]),
     eventSeed(2, []),
+    eventSeed(3, [7]),
+    eventSeed(3, [2, 3, 5, 6]),
+    bytesOf((w) => writeProgress(w, { request: 1, told: [{ watch: 3, partition: 0 }] })),
     bytesOf((w) => writeWatchEnd(w, 1, 1, new GridError('NOT_OWNER', 'moved'))),
     bytesOf((w) => writeMapOpened(w, 1, 1)),
     bytesOf((w) => writeMapOpened(w, 2, new GridError('MAP_CONFLICT', 'another ttlMs'))),
