@@ -35,8 +35,11 @@ export interface TestCluster {
   readonly grid: Grid
   /** The members that were started, dead ones too, by index. */
   readonly members: readonly Member[]
-  /** Connects one more client, with a session of its own. The cluster closes it at its end. */
-  connect(): Promise<Grid>
+  /**
+   * Connects one more client, with a session of its own; with `local` it reads what that member owns without a link. The
+   * cluster closes it at its end.
+   */
+  connect(options?: { readonly local?: Member | undefined }): Promise<Grid>
   /**
    * Stops a member dead: its links break and it says nothing more. Its death is certified at once, as the parent of a
    * member process does; with `certified: false` the others must find out by its silence, as when a machine vanishes.
@@ -107,9 +110,14 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
     )
   }
   const living = (): Member[] => members.filter((member) => !dead.has(member))
-  const newGrid = async (): Promise<Grid> => {
+  const newGrid = async ({ local }: { readonly local?: Member | undefined } = {}): Promise<Grid> => {
     const addresses = living().map(({ address }) => address)
-    const grid = await connect({ cluster: CLUSTER, members: addresses, transport: network.transport() })
+    const grid = await connect({
+      cluster: CLUSTER,
+      members: addresses,
+      local,
+      transport: network.transport(),
+    })
     grids.push(grid)
     return grid
   }

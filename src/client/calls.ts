@@ -11,6 +11,7 @@ import { type Applied, GridError } from '../core/base/errors.ts'
 import type { Limits } from '../core/base/limits.ts'
 import { hashBytes, partitionOf } from '../core/ring/hash.ts'
 import { encodeKey } from '../core/wire/key.ts'
+import type { LocalReader } from '../core/wire/local-reader.ts'
 import {
   beginMessage,
   endMessage,
@@ -21,9 +22,10 @@ import {
 } from '../core/wire/message.ts'
 import type { ClientMetrics } from './client-metrics.ts'
 import type { Lane } from './lane.ts'
+import { LocalCalls } from './local-calls.ts'
 import type { MapGate } from './map-catalog.ts'
 import type { AnyCallOptions } from './options.ts'
-import { type Decoder, PendingCall } from './pending-call.ts'
+import { type Decoder, isWrite, PendingCall } from './pending-call.ts'
 
 const SWEEP_MS = 50
 /** A sweep this late says that this process stood still; replies may be waiting to be read. */
@@ -55,6 +57,8 @@ export interface CallsOptions {
   readonly nowMs: () => number
   /** The wall clock. */
   readonly wallMs: () => number
+  /** A member in this process, which may answer reads without a link. */
+  readonly local?: LocalReader | undefined
 }
 
 // The executor of every call's promise: it hands the two functions over without a closure for each.
@@ -72,6 +76,7 @@ export class Calls {
   readonly #nowMs: () => number
   readonly #wallMs: () => number
   readonly #handler: CallsHandler
+  readonly #local: LocalCalls | undefined
   /** Where messages are written that cannot leave at once. */
   readonly #parking = new ByteWriter(64 * 1024)
   /** The key of the call at hand. */
@@ -93,6 +98,7 @@ export class Calls {
     this.#nowMs = options.nowMs
     this.#wallMs = options.wallMs
     this.#handler = handler
+    this.#local = options.local && new LocalCalls(options.local, options.limits)
   }
 
   /** Whether so many bytes await their answers that whoever can wait should: half of what may. */
@@ -126,10 +132,33 @@ export class Calls {
   ): Promise<unknown> {
     try {
       const partition = this.partitionOfKey(key)
+      const answer = this.#local && this.#readLocal(gate, operation, partition, key, decode, options)
+      if (answer !== undefined) return answer
       return this.#submit(gate, operation, partition, key, write, a, b, decode, options)
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  /** The result of what the member in this process can answer; undefined for all else, whatever is wrong with it. */
+  #readLocal(
+    gate: MapGate,
+    operation: Operation,
+    partition: number,
+    key: unknown,
+    decode: Decoder,
+    options: AnyCallOptions | undefined,
+  ): Promise<unknown> | undefined {
+    const lane = this.#handler.lanes[partition]
+    if (gate.id === 0 || lane === undefined || isWrite(operation)) return undefined
+    if (this.#handler.closed || this.#encoding) return undefined
+    if (options !== undefined && (options.consistency === 'confirmed' || options.signal?.aborted))
+      return undefined
+    const answer = this.#local!.read(lane, gate.id, operation, key, this.#scratch, decode)
+    if (answer === undefined) return undefined
+    this.metrics.calls++
+    this.metrics.localReads++
+    return answer
   }
 
   /** Makes a call on a partition as a whole. */

@@ -1,6 +1,8 @@
 /** What a client counts, from its start. */
 export interface ClientMetrics {
   calls: number
+  /** Of these, reads that a member in this process answered without a link. */
+  localReads: number
   /** Attempts that were refused and are made again. */
   retries: number
   timeouts: number
@@ -12,5 +14,13 @@ export interface ClientMetrics {
 }
 
 export function zeroMetrics(): ClientMetrics {
-  return { calls: 0, retries: 0, timeouts: 0, lateReplies: 0, staleReplies: 0, connectionsLost: 0 }
+  return {
+    calls: 0,
+    localReads: 0,
+    retries: 0,
+    timeouts: 0,
+    lateReplies: 0,
+    staleReplies: 0,
+    connectionsLost: 0,
+  }
 }

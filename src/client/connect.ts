@@ -38,6 +38,7 @@ export async function connect(options: ConnectOptions): Promise<Grid> {
     wallMs: () => Date.now(),
     limits,
     timeoutMs,
+    local: options.local,
   })
   let onAbort: (() => void) | undefined
   const aborted = new Promise<never>((_, reject) => {

@@ -41,6 +41,8 @@ export class Lane {
 
   /** Every call up to here is answered or given up. */
   ackUpTo = 0
+  /** The newest call that a member has answered; later ones are under way, or were given up. */
+  answered = 0
   /** The number of the next call. */
   next = 1
   /** Numbered calls that are not under way. */
@@ -97,6 +99,14 @@ export class Lane {
   /** Whether one more call can be taken at all. */
   get hasRoom(): boolean {
     return this.queued < this.#queueMax
+  }
+
+  /**
+   * Whether no call of this client is on its way, not even one that was given up: what follows it on a link has been
+   * answered. So a read that takes no link overtakes nothing.
+   */
+  get isQuiet(): boolean {
+    return this.answered === this.next - 1 && this.ackUpTo === this.answered && this.queued === 0
   }
 
   /** The link on which a new call may leave at once, if there is one. */

@@ -19,7 +19,7 @@ import { encodeKey } from '../core/wire/key.ts'
 import type { ReplyView } from '../core/wire/message.ts'
 import type { Moment } from './event-sink.ts'
 import { toValue } from './operation.ts'
-import type { PendingCall } from './pending-call.ts'
+import type { Asked } from './pending-call.ts'
 
 /** As `NearCacheOptions`, all of them. */
 export interface NearCacheBounds {
@@ -185,7 +185,7 @@ export class NearCache {
   }
 
   /** Makes the result of the read, and keeps it if nothing has happened to the key since the read was made. */
-  fill(reservation: Reservation | undefined, reply: ReplyView, call: PendingCall, limits: Limits): unknown {
+  fill(reservation: Reservation | undefined, reply: ReplyView, call: Asked, limits: Limits): unknown {
     const value = toValue(reply, call, limits)
     freeze(value)
     if (reservation === undefined) return value

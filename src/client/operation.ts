@@ -14,7 +14,7 @@ import type { ReplyView } from '../core/wire/message.ts'
 import type { Version } from '../core/wire/processor.ts'
 import { encodeValue } from '../core/wire/value.ts'
 import { decodeValue } from '../core/wire/value-decode.ts'
-import type { PendingCall } from './pending-call.ts'
+import type { Asked } from './pending-call.ts'
 import { formatVersion, parseVersion } from './version.ts'
 
 /** An entry with what belongs to it. */
@@ -98,7 +98,7 @@ export function toNothing(): undefined {
   return undefined
 }
 
-export function toValue(reply: ReplyView, _: PendingCall, limits: Limits): unknown {
+export function toValue(reply: ReplyView, _: Asked, limits: Limits): unknown {
   const { bytes, payloadStart, payloadEnd } = reply
   return payloadStart === payloadEnd ? undefined : decodeValue(bytes, payloadStart, payloadEnd, limits)
 }
@@ -118,11 +118,7 @@ function firstByte({ bytes, payloadStart, payloadEnd }: ReplyView): number {
   return bytes[payloadStart]!
 }
 
-export function toEntry(
-  reply: ReplyView,
-  call: PendingCall,
-  limits: Limits,
-): Entry<unknown, unknown> | undefined {
+export function toEntry(reply: ReplyView, call: Asked, limits: Limits): Entry<unknown, unknown> | undefined {
   const { bytes, payloadStart, payloadEnd } = reply
   if (payloadStart === payloadEnd) return undefined
   const r = new ByteReader(bytes, payloadStart, payloadEnd)
@@ -133,14 +129,14 @@ export function toEntry(
 }
 
 /** The processor's result; null stands for none. */
-export function toResult(reply: ReplyView, _: PendingCall, limits: Limits): unknown {
+export function toResult(reply: ReplyView, _: Asked, limits: Limits): unknown {
   return decodeValue(reply.bytes, reply.payloadStart + 1, reply.payloadEnd, limits)
 }
 
 /** The processor's result in a box, or nothing where `where` did not match any more. */
 export function toMatch(
   reply: ReplyView,
-  call: PendingCall,
+  call: Asked,
   limits: Limits,
 ): { readonly result: unknown } | undefined {
   return firstByte(reply) === 0 ? undefined : { result: toResult(reply, call, limits) }

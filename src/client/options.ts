@@ -6,6 +6,7 @@
 import { GridError } from '../core/base/errors.ts'
 import { defaultLimits, type Limits, TIMEOUT_MAX_MS } from '../core/base/limits.ts'
 import { isPlainObject, suggestion } from '../core/query/path.ts'
+import type { LocalReader } from '../core/wire/local-reader.ts'
 import { TTL_DEFAULT, TTL_NONE } from '../core/wire/message.ts'
 import type { Version } from '../core/wire/processor.ts'
 import { parseAddress } from '../transport/address.ts'
@@ -27,6 +28,13 @@ export interface ConnectOptions {
   readonly name?: string | undefined
   /** Bounds that differ from the defaults; values and keys over the members' bounds are refused there. */
   readonly limits?: Partial<Limits> | undefined
+  /**
+   * A member of this cluster that runs in this process (`startMember`). Reads of single keys that it owns are answered from
+   * its store, without a link: exactly those that it would answer at once over one, with the same consistency. All else
+   * goes over links, and so does a read while this client has other calls under way on the same partition. `nats` or
+   * `members` is needed all the same.
+   */
+  readonly local?: LocalReader | undefined
   /** Gives up connecting. */
   readonly signal?: AbortSignal | undefined
   /** What carries the links. Default TCP. @internal */
@@ -114,6 +122,7 @@ const CONNECT_OPTIONS = [
   'timeoutMs',
   'name',
   'limits',
+  'local',
   'signal',
   'transport',
 ] as const
@@ -155,7 +164,7 @@ export function wireTtl(ttlMs: number | null | undefined): number {
 /** @throws GridError `BAD_OPTION` */
 export function checkConnectOptions(options: ConnectOptions): void {
   checkNames(options, CONNECT_OPTIONS, 'option')
-  const { cluster, nats, members, timeoutMs, name, limits } = options
+  const { cluster, nats, members, timeoutMs, name, limits, local } = options
   if (typeof cluster !== 'string' || !/^[A-Za-z0-9_-]{1,64}$/.test(cluster))
     throw new GridError(
       'BAD_OPTION',
@@ -175,6 +184,8 @@ export function checkConnectOptions(options: ConnectOptions): void {
   if (name !== undefined && typeof name !== 'string')
     throw new GridError('BAD_OPTION', `name is ${show(name)}; must be a string`)
   if (limits !== undefined) checkLimits(limits)
+  if (local !== undefined && typeof local?.readLocal !== 'function')
+    throw new GridError('BAD_OPTION', 'local must be a member that startMember has returned')
 }
 
 /** The addresses of members, of which there may be one or many. */

@@ -11,8 +11,17 @@ import type { Limits } from '../core/base/limits.ts'
 import { CALL_OFFSET, FLAG_RETRY, FLAG_SESSION, Operation, type ReplyView } from '../core/wire/message.ts'
 import type { Link } from '../transport/transport.ts'
 
+/** What of a call its result may depend on. */
+export interface Asked {
+  readonly partition: number
+  /** The caller's key, for results that name it. */
+  readonly key: unknown
+  /** Of the whole message. */
+  readonly sizeBytes: number
+}
+
 /** Makes the caller's result from an `ok` reply. Throws `MALFORMED`. */
-export type Decoder = (reply: ReplyView, call: PendingCall, limits: Limits) => unknown
+export type Decoder = (reply: ReplyView, call: Asked, limits: Limits) => unknown
 
 const WRITES: ReadonlySet<number> = new Set([
   Operation.put,
@@ -28,11 +37,10 @@ export function isWrite(operation: Operation): boolean {
   return WRITES.has(operation)
 }
 
-export class PendingCall {
+export class PendingCall implements Asked {
   readonly partition: number
   readonly operation: Operation
   readonly decode: Decoder
-  /** The caller's key, for results that name it. */
   readonly key: unknown
   readonly deadlineMs: number
   readonly timeoutMs: number

@@ -17,7 +17,7 @@ import { decodeValue } from '../core/wire/value-decode.ts'
 import type { MapGate } from './map-catalog.ts'
 import { type Row, readRows, toKey, writeDocument } from './operation.ts'
 import { checkCallOptions, checkNames, READ_OPTIONS, type ReadOptions } from './options.ts'
-import type { PendingCall } from './pending-call.ts'
+import type { Asked } from './pending-call.ts'
 import type { Router } from './router.ts'
 
 export interface Query<V> extends ReadOptions {
@@ -69,7 +69,7 @@ export async function runQuery(router: Router, gate: MapGate, query: Query<never
 }
 
 /** Gives each reply to the merge while its frame is still there. */
-function takeRows(merge: Merge): (reply: ReplyView, call: PendingCall) => void {
+function takeRows(merge: Merge): (reply: ReplyView, call: Asked) => void {
   return (reply, { partition }) => merge.take(partition, reply)
 }
 

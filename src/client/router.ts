@@ -11,6 +11,7 @@ import { assert } from '../core/base/assert.ts'
 import { ByteReader, getU24 } from '../core/base/bytes.ts'
 import { GridError } from '../core/base/errors.ts'
 import type { Limits } from '../core/base/limits.ts'
+import type { LocalReader } from '../core/wire/local-reader.ts'
 import {
   type ClientView,
   MessageType,
@@ -58,6 +59,7 @@ export interface RouterOptions extends Omit<RosterOptions, 'queueBytesMax'> {
   readonly limits: Limits
   readonly timeoutMs: number
   readonly wallMs: () => number
+  readonly local?: LocalReader | undefined
 }
 
 export class Router implements RosterHandler, CallsHandler {
@@ -291,6 +293,7 @@ export class Router implements RosterHandler, CallsHandler {
 
   #onResult(lane: Lane, call: PendingCall, reply: ReplyView): void {
     const { era, epoch, seq } = reply
+    lane.answered = Math.max(lane.answered, call.number)
     this.calls.settle(lane, call)
     lane.backoffMs = 0
     lane.refusal = undefined
@@ -315,6 +318,7 @@ export class Router implements RosterHandler, CallsHandler {
 
   #onError(lane: Lane, call: PendingCall, error: GridError): void {
     if (!RETRIED.has(error.code)) {
+      lane.answered = Math.max(lane.answered, call.number)
       this.#reject(lane, call, error)
       return
     }

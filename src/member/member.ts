@@ -11,6 +11,8 @@ import { defaultLimits, SESSION_IDLE_MS } from '../core/base/limits.ts'
 import type { Settings } from '../core/engine/settings.ts'
 import type { MapConfig, MemberState } from '../core/membership/config.ts'
 
+import type { LocalReader } from '../core/wire/local-reader.ts'
+import type { CallView, ReplyView } from '../core/wire/message.ts'
 import { isProcessor, type Processor, type ProcessorFunction } from '../core/wire/processor.ts'
 import { TcpTransport } from '../transport/tcp.ts'
 import type { Transport } from '../transport/transport.ts'
@@ -60,7 +62,8 @@ export interface MemberStatus {
   readonly controlConnected: boolean
 }
 
-export interface Member {
+/** Clients in this process may be given it, to read what it owns without a link: `connect({ local: member })`. */
+export interface Member extends LocalReader {
   /** The incarnation: 32 hexadecimal digits. */
   readonly id: string
   readonly name: string
@@ -262,6 +265,10 @@ class RunningMember implements Member {
       storeBytes: engine.pool.usedBytes,
       controlConnected,
     }
+  }
+
+  readLocal(call: CallView, answer: ReplyView): boolean {
+    return this.#runtime.readLocal(call, answer)
   }
 
   async leave(): Promise<void> {

@@ -11,6 +11,7 @@ import { GridError } from '../core/base/errors.ts'
 import { Engine } from '../core/engine/engine.ts'
 import type { Effects, Settings } from '../core/engine/settings.ts'
 import type { MemberId } from '../core/membership/config.ts'
+import type { CallView, ReplyView } from '../core/wire/message.ts'
 import type { Hello, Link, LinkHandler, Listener, Transport } from '../transport/transport.ts'
 import { readClocks } from './clock.ts'
 
@@ -46,6 +47,8 @@ export class Runtime {
   #ticker: NodeJS.Timeout | undefined
   #working = false
   #stopped = false
+  /** The engine is at work on an input. */
+  #turning = false
   controlConnected = false
   readonly ended: Promise<string>
   #end: (reason: string) => void = () => {}
@@ -149,10 +152,22 @@ export class Runtime {
   #frame(handle: () => void): void {
     if (this.#stopped) return
     try {
-      handle()
+      this.#turn(handle)
     } catch (error) {
       if (error instanceof GridError) throw error
       this.#fail(error)
+    }
+  }
+
+  /** A read by a client in this process; see `LocalReader`. From within a turn, as by a processor, none is answered. */
+  readLocal(call: CallView, answer: ReplyView): boolean {
+    if (this.#stopped || this.#turning) return false
+    try {
+      return this.engine.reads.answer(call, readClocks(), answer)
+    } catch (error) {
+      // Over a link the caller is told, and in full.
+      if (!(error instanceof GridError)) this.#fail(error)
+      return false
     }
   }
 
@@ -255,12 +270,23 @@ export class Runtime {
     }
   }
 
-  #guard(turn: () => void): void {
+  #guard(handle: () => void): void {
     if (this.#stopped) return
     try {
-      turn()
+      this.#turn(handle)
     } catch (error) {
       this.#fail(error)
+    }
+  }
+
+  /** One turn may lie in another: a link that is closed in one says so at once. */
+  #turn(handle: () => void): void {
+    const outer = this.#turning
+    this.#turning = true
+    try {
+      handle()
+    } finally {
+      this.#turning = outer
     }
   }
 

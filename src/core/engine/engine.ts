@@ -18,6 +18,7 @@ import type { MapConfig, MemberId, PartitionConfig } from '../membership/config.
 import { packConfigs, unpackConfigs } from '../membership/pack.ts'
 import type { View } from '../membership/view.ts'
 import type { Context, NotableEvent, Now, Outlet } from '../partition/context.ts'
+import { LocalReads } from '../partition/local-reads.ts'
 import { Partition } from '../partition/partition.ts'
 import { sendRefusal } from '../partition/reply-queue.ts'
 import { BlockPool } from '../store/block-pool.ts'
@@ -50,6 +51,8 @@ export class Engine {
   readonly history: History
   readonly partitions: Partition[] = []
   readonly clients: ClientDesk
+  /** For programs in this member's process; between turns. */
+  readonly reads = new LocalReads(this.partitions)
   readonly #steward: Steward
   readonly #pulse: Pulse
   readonly #peers = new Map<MemberId, Outlet>()

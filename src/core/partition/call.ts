@@ -11,20 +11,10 @@ import type { Now, Outlet } from './context.ts'
 import type { Housekeeping } from './housekeeping.ts'
 import type { Ownership } from './ownership.ts'
 
-export interface Call {
-  readonly owner: Ownership
-  readonly housekeeping: Housekeeping
-  readonly store: LogStore
-  readonly limits: Limits
-  readonly view: CallView
-  readonly client: Outlet
-  readonly now: Now
-  /** Reads the argument. */
-  readonly argument: ByteReader
+/** As much of it as a read of one key needs. */
+export interface ReadCall {
   /** The answer, as the operation writes it. */
   readonly payload: ByteWriter
-  /** A new value, as the operation encodes it. */
-  readonly value: ByteWriter
   /** The entry found by `lookup`; valid until something is written. */
   readonly found: RecordView
   /** The record that the outcome of `lookup` depends on. */
@@ -38,6 +28,20 @@ export interface Call {
   read(dependsOn: number): void
   /** The same with bytes that may be anyone's. */
   readBytes(dependsOn: number, bytes: Uint8Array, start: number, end: number): void
+}
+
+export interface Call extends ReadCall {
+  readonly owner: Ownership
+  readonly housekeeping: Housekeeping
+  readonly store: LogStore
+  readonly limits: Limits
+  readonly view: CallView
+  readonly client: Outlet
+  readonly now: Now
+  /** Reads the argument. */
+  readonly argument: ByteReader
+  /** A new value, as the operation encodes it. */
+  readonly value: ByteWriter
   /**
    * Answers with `payload` a write that turned out to change nothing. Of a call that was sent before, this too is remembered
    * by a record: else its first copy, late on another link, could take effect after the answer.

@@ -14,7 +14,7 @@ import { Operation, TTL_DEFAULT, TTL_NONE } from '../wire/message.ts'
 import { encodeValue } from '../wire/value.ts'
 import { checkValue } from '../wire/value-check.ts'
 import { decodeTrusted, decodeValue } from '../wire/value-decode.ts'
-import type { Call } from './call.ts'
+import type { Call, ReadCall } from './call.ts'
 import { type Effect, runProcessor } from './processor-run.ts'
 
 interface OperationRow {
@@ -25,12 +25,12 @@ interface OperationRow {
   readonly run: (call: Call) => void
 }
 
-function get(call: Call): void {
+function get(call: ReadCall): void {
   if (!call.lookup()) call.read(call.dependsOn)
   else call.readBytes(call.dependsOn, call.found.bytes, call.found.valueStart, call.found.valueEnd)
 }
 
-function getEntry(call: Call): void {
+function getEntry(call: ReadCall): void {
   if (call.lookup()) {
     const { found, payload } = call
     payload.u48(found.expiresAt)
@@ -40,7 +40,7 @@ function getEntry(call: Call): void {
   call.read(call.dependsOn)
 }
 
-function has(call: Call): void {
+function has(call: ReadCall): void {
   call.payload.u8(call.lookup() ? 1 : 0)
   call.read(call.dependsOn)
 }
@@ -243,6 +243,13 @@ function readVersion(call: Call): WantedVersion | undefined {
 function isVersion(call: Call, version: WantedVersion | undefined): boolean {
   if (!version) return true
   return call.found.seq === version.seq && call.owner.config.era === version.era
+}
+
+/** Reads of one key, which need nothing but the entry. By the operation's number on the wire. */
+export const readTable: Readonly<Record<number, ((call: ReadCall) => void) | undefined>> = {
+  [Operation.get]: get,
+  [Operation.getEntry]: getEntry,
+  [Operation.has]: has,
 }
 
 /** By the operation's number on the wire. */
