@@ -106,6 +106,8 @@ export interface ClientOptions extends LinkOptions {
   /** How often a call goes to anybody, by a client that knows nothing of epochs. */
   readonly astrayProbability: number
   readonly unique: () => number
+  /** A read of the same key, by a program beside each member. */
+  readonly readBeside: (request: Request) => void
 }
 
 export class SimClient extends LinkedClient {
@@ -178,6 +180,7 @@ export class SimClient extends LinkedClient {
     const maps = this.allOpened ? this.maps : this.maps.slice(0, 1)
     const request = drawRequest(world, bounds, maps, partitionCount, this.#knowledge)
     const { partition, name, keyHex, kind, number } = request
+    this.#options.readBeside(request)
     const lane = this.#lanes[partition]!
     const expected = request.version?.value
     const record: CallRecord = {

@@ -20,6 +20,7 @@ import type { CallRecord } from './history.ts'
 import { HousekeepingChecker } from './housekeeping-checker.ts'
 import { Ledger } from './ledger.ts'
 import { type CommittedVisit, watchStore } from './ledger-probe.ts'
+import { LocalProbe } from './local-probe.ts'
 import { SimMember } from './member.ts'
 import { Network } from './network.ts'
 import { type DrawnSettings, drawClients, drawSettings, drawTightness, type Tightness } from './plan.ts'
@@ -71,6 +72,8 @@ export class Simulation {
   members: SimMember[] = []
   readonly clients: SimClient[] = []
   readonly history: CallRecord[] = []
+  /** Set when the clients have begun. */
+  #beside: LocalProbe | undefined
   readonly stats: ClientStats = {
     calls: 0,
     answered: 0,
@@ -286,6 +289,8 @@ export class Simulation {
       this.state,
       plan.maps.map(({ config }) => config.ttlMs ?? 0),
     )
+    const { answers, history } = this
+    this.#beside = new LocalProbe({ world, members: () => this.members, answers, history })
     for (let i = 0; i < CLIENTS; i++) {
       const client = new SimClient({
         network: this.network,
@@ -300,6 +305,7 @@ export class Simulation {
         history: this.history,
         stats: this.stats,
         unique: () => this.#unique++,
+        readBeside: (request) => this.#beside!.read(request),
         opened: (name, id) => this.checker.opened(name, id),
       })
       this.clients.push(client)
@@ -411,6 +417,8 @@ export class Simulation {
       watchEvents: watches.reduce((sum, { events }) => sum + events, 0),
       watchResets: watches.reduce((sum, { resets }) => sum + resets, 0),
       judged: this.checker.judged,
+      'reads beside the owner': this.#beside?.answered ?? 0,
+      'reads beside the owner, refused': this.#beside?.refused ?? 0,
       histories: this.checker.histories,
       searches: this.checker.searches,
       undecided: this.checker.undecided,

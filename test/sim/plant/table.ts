@@ -10,6 +10,7 @@ import { filters } from './filter.ts'
 import { handovers } from './handover.ts'
 import { identities } from './identity.ts'
 import { leases } from './lease.ts'
+import { localReads } from './local-read.ts'
 import { logMatching } from './log-matching.ts'
 import { losses } from './loss.ts'
 import { placements } from './placement.ts'
@@ -25,6 +26,7 @@ import { watches } from './watch.ts'
 export const plants: Readonly<Record<string, Plant>> = {
   ...acknowledgements,
   ...leases,
+  ...localReads,
   ...logMatching,
   ...repetitions,
   ...additions,
