@@ -12,6 +12,7 @@ import { machineText, thisMachine } from './machine.ts'
 import { backupPart } from './parts/backup.ts'
 import { bulkPart } from './parts/bulk.ts'
 import { counterPart } from './parts/counter.ts'
+import { embeddedPart } from './parts/embedded.ts'
 import { hazelcastPart } from './parts/hazelcast.ts'
 import { ignitePart } from './parts/ignite.ts'
 import { natsKvPart } from './parts/nats-kv.ts'
@@ -23,6 +24,7 @@ import { missingText, tableOf } from './table.ts'
 
 const PARTS: readonly Part[] = [
   scanPart,
+  embeddedPart,
   redisPart,
   backupPart,
   counterPart,

@@ -44,11 +44,9 @@ export class LocalReads implements ReadCall {
    * @throws GridError where a call would be answered with it
    */
   answer(view: CallView, now: Now, answer: ReplyView): boolean {
-    const partition = this.#partitions[view.partition]
-    const owner = partition?.owner
+    const owner = this.#partitions[view.partition]?.owner
     const run = readTable[view.operation]
-    if (partition === undefined || owner === undefined || run === undefined) return false
-    if (view.epoch > partition.reference.epoch || !isServing(owner, view, now)) return false
+    if (owner === undefined || run === undefined || !isServing(owner, view, now)) return false
     const { bytes, keyStart, keyEnd } = view
     const { limits, partitionCount } = owner.context
     checkKey(bytes, keyStart, keyEnd, limits)
@@ -105,12 +103,12 @@ export class LocalReads implements ReadCall {
   }
 }
 
-/** What the owner asks of any call before it takes it, and of a read before it answers it from the head of its log. */
-function isServing(owner: Owner, { map, flags }: CallView, { monoMs, wallMs }: Now): boolean {
-  const { context, log, replies, confirmations } = owner
-  const { limits, timing } = context
-  if (owner.stopped || (flags & FLAG_CONFIRMED) !== 0 || context.mapConfig(map) === undefined) return false
-  if (owner.waiting >= limits.waitingCallsMax) return false
-  if (replies.bytes + confirmations.bytes >= limits.waitingBytesMax) return false
-  return log.leased(monoMs, wallMs, timing.leaseMs)
+/**
+ * What the owner asks of any call before it takes it, and of a read before it answers it from the head of its log. Only how
+ * many calls wait is not asked: this one will not be among them.
+ */
+function isServing(owner: Owner, { map, epoch, flags }: CallView, { monoMs, wallMs }: Now): boolean {
+  const { context, log, config } = owner
+  if (owner.stopped || epoch > config.epoch || (flags & FLAG_CONFIRMED) !== 0) return false
+  return context.mapConfig(map) !== undefined && log.leased(monoMs, wallMs, context.timing.leaseMs)
 }

@@ -132,7 +132,7 @@ export class Owner implements Ownership {
   }
 
   /** Calls that have been taken and not answered. */
-  get waiting(): number {
+  get #waiting(): number {
     return this.replies.size + this.confirmations.size + this.#calls.queued
   }
 
@@ -264,7 +264,7 @@ export class Owner implements Ownership {
   #handOver(to: MemberId, epoch: number): void {
     if (!this.config.inSync.includes(to)) {
       this.#successor = undefined
-    } else if (Math.min(this.commit, this.log.peers.get(to)?.ack ?? 0) === this.head && this.waiting === 0) {
+    } else if (Math.min(this.commit, this.log.peers.get(to)?.ack ?? 0) === this.head && this.#waiting === 0) {
       this.#propose({ owner: to, reason: 'handover' }, epoch)
     }
   }
