@@ -68,6 +68,8 @@ interface Stored {
 
 interface Partition {
   owner: FakeMember | undefined
+  /** Members that answer reads that any replica may answer. */
+  backups: readonly FakeMember[]
   epoch: number
   era: number
   seq: number
@@ -107,6 +109,7 @@ export class FakeCluster {
     this.transport = transport
     this.partitions = Array.from({ length: partitionCount }, () => ({
       owner: undefined,
+      backups: [],
       epoch: 1,
       era: 0,
       seq: 1,
@@ -135,6 +138,9 @@ export class FakeCluster {
       members: members.map(({ id, address, name }) => ({ id, address, name })),
       epochs: this.partitions.map(({ epoch }) => epoch),
       owners: this.partitions.map(({ owner }) => (owner === undefined ? -1 : members.indexOf(owner))),
+      backups: this.partitions.map(({ backups }) =>
+        backups.flatMap((backup) => (members.includes(backup) ? [members.indexOf(backup)] : [])),
+      ),
     }
   }
 

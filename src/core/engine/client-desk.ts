@@ -277,6 +277,9 @@ function clientView(view: View): ClientView {
     members,
     epochs: view.configs.map(({ epoch }) => epoch),
     owners: view.configs.map(({ owner }) => indexes.get(owner) ?? -1),
+    backups: view.configs.map(({ owner, inSync }) =>
+      inSync.flatMap((id) => (id === owner ? [] : (indexes.get(id) ?? []))),
+    ),
   }
 }
 

@@ -27,7 +27,7 @@ import {
 import { decodeValue } from '../wire/value-decode.ts'
 import type { Call } from './call.ts'
 import type { Confirmations } from './confirmation.ts'
-import type { Now, Outlet } from './context.ts'
+import type { Context, Now, Outlet } from './context.ts'
 import type { Housekeeping } from './housekeeping.ts'
 import { operationTable } from './operation.ts'
 import type { Ownership } from './ownership.ts'
@@ -131,12 +131,7 @@ export class CallHandler implements Call {
   }
 
   #readKey(): void {
-    const { bytes, keyStart, keyEnd } = this.view
-    checkKey(bytes, keyStart, keyEnd, this.limits)
-    this.#hash = hashBytes(bytes, keyStart, keyEnd)
-    if (partitionOf(this.#hash, this.owner.context.partitionCount) !== this.owner.partition) {
-      throw new GridError('MALFORMED', `the key does not belong to partition ${this.owner.partition}`)
-    }
+    this.#hash = hashOfKey(this.view, this.owner.context)
   }
 
   /** Whether this call has taken effect before: then its answer is given again, and nothing else happens. */
@@ -429,4 +424,12 @@ export class CallHandler implements Call {
       this.fail(client, view.call, error)
     }
   }
+}
+
+/** The hash of a call's key. @throws GridError where it is no key, or one of another partition */
+export function hashOfKey({ bytes, keyStart, keyEnd, partition }: CallView, context: Context): number {
+  checkKey(bytes, keyStart, keyEnd, context.limits)
+  const hash = hashBytes(bytes, keyStart, keyEnd)
+  if (partitionOf(hash, context.partitionCount) === partition) return hash
+  throw new GridError('MALFORMED', `the key does not belong to partition ${partition}`)
 }

@@ -11,8 +11,8 @@ import type { Now, Outlet } from './context.ts'
 import type { Housekeeping } from './housekeeping.ts'
 import type { Ownership } from './ownership.ts'
 
-/** As much of it as a read of one key needs. */
-export interface ReadCall {
+/** A read of one entry, by a call at its owner, a program beside the owner, or a call at a backup. */
+export interface EntryRead {
   /** The answer, as the operation writes it. */
   readonly payload: ByteWriter
   /** The entry found by `lookup`; valid until something is written. */
@@ -30,7 +30,7 @@ export interface ReadCall {
   readBytes(dependsOn: number, bytes: Uint8Array, start: number, end: number): void
 }
 
-export interface Call extends ReadCall {
+export interface Call extends EntryRead {
   readonly owner: Ownership
   readonly housekeeping: Housekeeping
   readonly store: LogStore

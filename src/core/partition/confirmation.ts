@@ -95,8 +95,14 @@ export class Confirmations {
     const { context, reference, commit } = this.#owner
     const outlet = context.peer(id)
     if (!outlet) return
-    const entries = [{ ...reference, commit }]
-    writeBeacon(outlet.out, MessageType.confirm, { sentMono: this.#round, sentWall: 0, entries })
+    const entries = [{ ...reference, commit, vouched: false }]
+    writeBeacon(outlet.out, MessageType.confirm, {
+      sentMono: this.#round,
+      sentWall: 0,
+      backupMono: 0,
+      backupWall: 0,
+      entries,
+    })
     outlet.wake()
   }
 

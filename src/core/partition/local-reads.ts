@@ -12,16 +12,16 @@ import { hashBytes, partitionOf } from '../ring/hash.ts'
 import { RecordView } from '../store/record.ts'
 import { checkKey } from '../wire/key-check.ts'
 import { type CallView, FLAG_CONFIRMED, ReplyStatus, type ReplyView } from '../wire/message.ts'
-import type { ReadCall } from './call.ts'
+import type { EntryRead } from './call.ts'
 import type { Now } from './context.ts'
-import { readTable } from './operation.ts'
+import { entryReads } from './operation.ts'
 import type { Owner } from './owner.ts'
 import type { Partition } from './partition.ts'
 
 const PAYLOAD_BYTES = 1024
 const PAYLOAD_KEPT_BYTES = 256 * 1024
 
-export class LocalReads implements ReadCall {
+export class LocalReads implements EntryRead {
   readonly #partitions: readonly Partition[]
   payload = new ByteWriter(PAYLOAD_BYTES)
   readonly found = new RecordView()
@@ -45,7 +45,7 @@ export class LocalReads implements ReadCall {
    */
   answer(view: CallView, now: Now, answer: ReplyView): boolean {
     const owner = this.#partitions[view.partition]?.owner
-    const run = readTable[view.operation]
+    const run = entryReads[view.operation]
     if (owner === undefined || run === undefined || !isServing(owner, view, now)) return false
     const { bytes, keyStart, keyEnd } = view
     const { limits, partitionCount } = owner.context

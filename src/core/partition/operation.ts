@@ -14,7 +14,7 @@ import { Operation, TTL_DEFAULT, TTL_NONE } from '../wire/message.ts'
 import { encodeValue } from '../wire/value.ts'
 import { checkValue } from '../wire/value-check.ts'
 import { decodeTrusted, decodeValue } from '../wire/value-decode.ts'
-import type { Call, ReadCall } from './call.ts'
+import type { Call, EntryRead } from './call.ts'
 import { type Effect, runProcessor } from './processor-run.ts'
 
 interface OperationRow {
@@ -25,12 +25,12 @@ interface OperationRow {
   readonly run: (call: Call) => void
 }
 
-function get(call: ReadCall): void {
+function get(call: EntryRead): void {
   if (!call.lookup()) call.read(call.dependsOn)
   else call.readBytes(call.dependsOn, call.found.bytes, call.found.valueStart, call.found.valueEnd)
 }
 
-function getEntry(call: ReadCall): void {
+function getEntry(call: EntryRead): void {
   if (call.lookup()) {
     const { found, payload } = call
     payload.u48(found.expiresAt)
@@ -40,7 +40,7 @@ function getEntry(call: ReadCall): void {
   call.read(call.dependsOn)
 }
 
-function has(call: ReadCall): void {
+function has(call: EntryRead): void {
   call.payload.u8(call.lookup() ? 1 : 0)
   call.read(call.dependsOn)
 }
@@ -245,8 +245,8 @@ function isVersion(call: Call, version: WantedVersion | undefined): boolean {
   return call.found.seq === version.seq && call.owner.config.era === version.era
 }
 
-/** Reads of one key, which need nothing but the entry. By the operation's number on the wire. */
-export const readTable: Readonly<Record<number, ((call: ReadCall) => void) | undefined>> = {
+/** Those that need nothing but the entry, and so more than a call's owner can carry them out. */
+export const entryReads: Readonly<Record<number, ((read: EntryRead) => void) | undefined>> = {
   [Operation.get]: get,
   [Operation.getEntry]: getEntry,
   [Operation.has]: has,

@@ -8,7 +8,7 @@
 import type { PartitionConfig } from '../membership/config.ts'
 import type { OwnerLog } from '../replication/owner-log.ts'
 import type { Reference } from '../wire/peer-message.ts'
-import type { Context } from './context.ts'
+import type { Context, Now } from './context.ts'
 import type { Replica } from './replica.ts'
 import type { ReplyQueue } from './reply-queue.ts'
 
@@ -32,4 +32,13 @@ export interface Ownership {
   readonly head: number
   /** Records have been appended and indexed: they leave at the end of the turn. */
   appended(): void
+}
+
+/**
+ * Whether an owner can answer reads by itself: it takes calls, knows what is committed, and its leases cover `now`. Then
+ * whatever was acknowledged before `now`, by anybody, is at or below its commit.
+ */
+export function answersAlone(owner: Ownership, now: Now): boolean {
+  const { commit, firstSeq, stopped, log, context } = owner
+  return commit >= firstSeq && !stopped && log.leased(now.monoMs, now.wallMs, context.timing.leaseMs)
 }

@@ -18,10 +18,11 @@ import { GridError } from '../base/errors.ts'
 import { type MemberId, type PartitionConfig, successorOf } from '../membership/config.ts'
 import { packConfigs } from '../membership/pack.ts'
 import { BackupLog } from '../replication/backup-log.ts'
-import { type CallView, MessageType } from '../wire/message.ts'
+import { type CallView, FLAG_ANY, MessageType } from '../wire/message.ts'
 import {
   type Answer,
   type AnswerType,
+  type BeaconEntry,
   ChunkKind,
   type Reference,
   type Replicate,
@@ -31,6 +32,7 @@ import {
   writeConfig,
   writeConfigRequest,
 } from '../wire/peer-message.ts'
+import { BackupReads } from './backup-read.ts'
 import { CallOrder } from './call-order.ts'
 import type { Context, Now, Outlet } from './context.ts'
 import { operationTable } from './operation.ts'
@@ -82,6 +84,7 @@ export class Partition {
   #begunSession = 0
   #takeover: Takeover | undefined
   readonly #order: CallOrder
+  #reads: BackupReads | undefined
 
   /** `order`: of calls that were refused before there were partitions here. */
   constructor(id: number, context: Context, order = new CallOrder(context.limits.callsPerPartitionMax)) {
@@ -268,6 +271,7 @@ export class Partition {
     }
     if (backup.revoked || (this.role === 'learner' && m.session !== this.#learnerSession)) return
     if (this.#replica) this.#replica.sessions.nowMonoMs = now.monoMs
+    backup.toldEpoch = m.epoch
     try {
       const matched = backup.replicate(m)
       const type = matched.kind === 'ack' ? MessageType.ack : MessageType.nack
@@ -278,13 +282,18 @@ export class Partition {
     }
   }
 
-  /** The owner shows itself. Returns whether this replica promises to follow it for another while. */
-  onBeacon(from: MemberId, ref: Readonly<Reference>, commit: number, now: Now): boolean {
+  /**
+   * The owner shows itself, and vouches perhaps for what was acknowledged before `proof`, a moment of this member's
+   * clocks. Returns whether this replica promises to follow it for another while.
+   */
+  onBeacon(from: MemberId, ref: Readonly<BeaconEntry>, proof: Now | undefined, now: Now): boolean {
     if (!this.#gate(from, ref) || from !== this.config?.owner) return false
     const backup = this.#backup
     if (!backup || backup.revoked || this.#context.halted) return false
     if (this.#replica) this.#replica.sessions.nowMonoMs = now.monoMs
-    backup.committed(commit)
+    backup.toldEpoch = ref.epoch
+    backup.committed(ref.commit)
+    if (proof) backup.proven(ref.commit, proof.monoMs, proof.wallMs)
     backup.promisedMonoMs = now.monoMs
     return true
   }
@@ -363,12 +372,27 @@ export class Partition {
 
   onCall(view: CallView, client: Outlet, now: Now): void {
     const owner = this.#owner
+    // A read that any replica may answer has no order to keep: its client makes it of the owner next.
+    if (!owner && (view.flags & FLAG_ANY) !== 0) {
+      if (!this.#readHere(view, client, now)) this.#redirect(view, client)
+      return
+    }
     let refused = true
     if (!owner || owner.stopped || view.epoch > this.#reference.epoch || this.#outlived(view))
       this.#redirect(view, client)
     else if (this.#order.admits(client, view.call, view.ackUpTo)) refused = owner.onCall(view, client, now)
     else owner.refuse(view, client)
     if (refused) this.#order.refused(client, view.call, view.ackUpTo)
+  }
+
+  /** Answers a read as a backup, if that holds what the read asks for. */
+  #readHere(view: CallView, client: Outlet, now: Now): boolean {
+    const backup = this.#backup
+    const { config } = this
+    if (!config || !backup || backup.revoked || this.conflicted || this.#context.halted) return false
+    if (this.role !== 'backup' || !this.#replica) return false
+    this.#reads ??= new BackupReads(this.id, this.#context)
+    return this.#reads.answer(view, client, now, { era: config.era, backup, store: this.#replica.store })
   }
 
   /**

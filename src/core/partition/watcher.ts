@@ -29,7 +29,7 @@ import {
 } from '../wire/message.ts'
 import { decodeValue } from '../wire/value-decode.ts'
 import type { Now, Outlet } from './context.ts'
-import type { Ownership } from './ownership.ts'
+import { answersAlone, type Ownership } from './ownership.ts'
 
 /** Events, and about as many bytes, in one message. */
 const BATCH_EVENTS = 512
@@ -116,9 +116,8 @@ export class Watcher {
    * by an owner that could answer a read by itself, so that no other owner had acknowledged anything.
    */
   isTold(now: Now): boolean {
-    const { commit, firstSeq, stopped, log, context } = this.#owner
-    if (this.#phase !== 'stream' || this.#position < commit || commit < firstSeq || stopped) return false
-    return log.leased(now.monoMs, now.wallMs, context.timing.leaseMs)
+    const owner = this.#owner
+    return this.#phase === 'stream' && this.#position >= owner.commit && answersAlone(owner, now)
   }
 
   /** Sends what may be sent, one slice; true when there is more to do at once. */

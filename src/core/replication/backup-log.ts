@@ -6,6 +6,9 @@
  * matching by seq alone loses data. Nothing at or below the commit is ever cut off.
  *
  * A beacon's answer is a lease: for `graceMs` after sending it this replica will not try to become the owner.
+ *
+ * What is indexed is old by a time that this replica can prove by its own clocks alone: its answer to a beacon carries them,
+ * the owner's next beacon brings them back, and says that whatever anybody acknowledged until then is at or below a commit.
  */
 
 import { assert } from '../base/assert.ts'
@@ -32,6 +35,11 @@ export class BackupLog {
   promisedMonoMs: number
   /** A takeover has been proposed: nothing is promised to the old owner any more. */
   revoked = false
+  /** The epoch under which the owner last spoke: it has come that far itself. */
+  toldEpoch = 0
+  /** What was acknowledged before this moment is indexed here; by two clocks, for each may fail (see owner-log.ts). */
+  #provenMonoMs = Number.NEGATIVE_INFINITY
+  #provenWallMs = Number.NEGATIVE_INFINITY
 
   constructor(
     store: LogStore,
@@ -78,6 +86,22 @@ export class BackupLog {
     this.commit = upTo
     this.#store.applyTo(upTo, this.#apply)
     this.#store.release(upTo + 1)
+  }
+
+  /**
+   * The owner vouches that whatever was acknowledged before a moment is at or below `commit`. The moment is one of this
+   * member's own clocks, which it had told the owner before. It stays true whatever becomes of this configuration, for
+   * nothing that is indexed is ever taken back.
+   */
+  proven(commit: number, monoMs: number, wallMs: number): void {
+    if (this.commit < commit || monoMs < this.#provenMonoMs) return
+    this.#provenMonoMs = monoMs
+    this.#provenWallMs = wallMs
+  }
+
+  /** Whether nothing is missing that was acknowledged more than `maxStaleMs` before now. */
+  isFresh(monoMs: number, wallMs: number, maxStaleMs: number): boolean {
+    return monoMs - this.#provenMonoMs <= maxStaleMs && wallMs - this.#provenWallMs <= maxStaleMs
   }
 
   #append(m: Replicate): number {

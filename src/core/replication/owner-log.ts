@@ -169,6 +169,15 @@ export class OwnerLog {
     this.#refreshLease()
   }
 
+  /**
+   * Whether what a peer has indexed, once that is everything up to `commit`, is the log's state there: it is required, is
+   * known to hold that much, and what it was sent of later records in a transfer is not ahead of the rest.
+   */
+  isWhole(peer: Peer, commit: number): boolean {
+    const taught = peer.settled !== Number.POSITIVE_INFINITY
+    return this.#config.inSync.includes(peer.id) && peer.ack >= commit && (!taught || commit >= peer.settled)
+  }
+
   /** A learner near enough to the head to begin waiting for it. */
   levelLearner(head: number): Peer | undefined {
     for (const peer of this.peers.values()) {

@@ -91,6 +91,35 @@ export const FLAG_CONFIRMED = 2
  */
 export const FLAG_SESSION = 4
 
+/**
+ * A backup may answer this read of one key (`get`, `getEntry`, `has`), if its state is new enough, and else sends it on
+ * to the owner with `notOwner`. Its argument is a {@link Freshness}; to the owner it is a read like any other.
+ */
+export const FLAG_ANY = 8
+
+/**
+ * How new the answer of a backup must be: `u32 maxStaleMs · u16 era · u48 epoch · u48 seq`. It lacks nothing that was
+ * acknowledged more than `maxStaleMs` before the read was made; and no earlier place in the partition's history than the
+ * given one, by epoch and by seq, is answered from, for that has been seen by the client.
+ */
+export interface Freshness {
+  readonly maxStaleMs: number
+  readonly era: number
+  readonly epoch: number
+  readonly seq: number
+}
+
+export function writeFreshness(w: ByteWriter, freshness: Freshness): void {
+  w.u32(freshness.maxStaleMs)
+  w.u16(freshness.era)
+  w.u48(freshness.epoch)
+  w.u48(freshness.seq)
+}
+
+export function readFreshness(r: ByteReader): Freshness {
+  return { maxStaleMs: r.u32(), era: r.u16(), epoch: r.u48(), seq: r.u48() }
+}
+
 /** `ttlMs` of a write: the map's own default applies. */
 export const TTL_DEFAULT = 0
 /** `ttlMs` of a write: the entry never expires, whatever the map's default. */
@@ -108,7 +137,8 @@ export const TTL_NONE = 0xffff_ffff_ffff
  *
  * Argument by operation (`V` a MessagePack value, `position` = u16 era · u48 seq):
  *
- *     get, getEntry, has, size, clear   nothing
+ *     get, getEntry, has                nothing, or with `FLAG_ANY` a `Freshness`
+ *     size, clear                       nothing
  *     put, putIfAbsent                  u48 ttlMs · V
  *     replace                           u48 ttlMs · u8 hasVersion · position · V       (ttlMs 0 keeps the expiry)
  *     remove                            u8 hasVersion · position
@@ -520,7 +550,8 @@ export function writeWatchEnd(w: ByteWriter, watch: number, partition: number, e
 /**
  * What a client needs to know of the cluster, pushed when a client connects, asks (`viewRequest`, no payload) and on
  * every change: `u48 version · id boot · id cluster · u16 partitionCount · u16 members · members × (id · text address · text
- * name) · partitionCount × (u48 epoch · u16 member index + 1, 0 = no owner)`.
+ * name) · partitionCount × (u48 epoch · u16 member index + 1, 0 = no owner · u8 backups · backups × u16 member index)`.
+ * The backups are those in sync.
  * `version` is the place in the configuration log up to which it is true. It falls when the log is rolled back; then
  * `boot`, which names the log's present run, is another one.
  */
@@ -533,6 +564,8 @@ export interface ClientView {
   readonly epochs: readonly number[]
   /** By partition: index in `members`, or -1. */
   readonly owners: readonly number[]
+  /** By partition: indexes in `members` of the other replicas in sync. */
+  readonly backups: readonly (readonly number[])[]
 }
 
 export function writeView(w: ByteWriter, view: ClientView): void {
@@ -550,6 +583,9 @@ export function writeView(w: ByteWriter, view: ClientView): void {
   for (let p = 0; p < view.epochs.length; p++) {
     w.u48(view.epochs[p]!)
     w.u16(view.owners[p]! + 1)
+    const backups = view.backups[p]!
+    w.u8(backups.length)
+    for (const member of backups) w.u16(member)
   }
   endMessage(w, mark)
 }
@@ -564,14 +600,18 @@ export function readView(r: ByteReader): ClientView {
   for (let i = 0; i < memberCount; i++) members.push({ id: readId(r), address: r.text(), name: r.text() })
   const epochs: number[] = []
   const owners: number[] = []
+  const backups: number[][] = []
+  const memberOf = (index: number, partition: number): number => {
+    if (index < memberCount) return index
+    throw new GridError('MALFORMED', `partition ${partition} has a replica outside the roster`)
+  }
   for (let p = 0; p < partitionCount; p++) {
     epochs.push(r.u48())
-    const owner = r.u16() - 1
-    if (owner >= memberCount)
-      throw new GridError('MALFORMED', `partition ${p} has an owner outside the roster`)
-    owners.push(owner)
+    owners.push(memberOf(r.u16() - 1, p))
+    const count = r.u8()
+    backups.push(Array.from({ length: count }, () => memberOf(r.u16(), p)))
   }
-  return { version, boot, clusterId, members, epochs, owners }
+  return { version, boot, clusterId, members, epochs, owners, backups }
 }
 
 /** 16 bytes of an id that the program holds as 32 hexadecimal digits. The empty id is all zeros. */

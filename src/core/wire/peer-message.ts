@@ -19,6 +19,8 @@ export interface Reference {
 }
 
 const REFERENCE_BYTES = 12
+/** Of one entry of a beacon: reference, commit, whether it is vouched for. */
+const ENTRY_BYTES = REFERENCE_BYTES + 6 + 1
 
 export function writeReference(w: ByteWriter, ref: Readonly<Reference>): void {
   w.u16(ref.partition)
@@ -123,14 +125,24 @@ export function writeAnswer(
 
 /**
  * `beacon`: the owner of these partitions is alive; `sentMono` and `sentWall` are its clocks at sending, and an answer
- * that lists a partition is a lease for it from that moment. `f64 sentMono · f64 sentWall · u16 count · count ×
- * (reference · u48 commit)`. `beaconAck`: the clocks again and the references granted.
+ * that lists a partition is a lease for it from that moment. `f64 sentMono · f64 sentWall · f64 backupMono · f64 backupWall
+ * · u16 count · count × (reference · u48 commit · u8 vouched)`. `beaconAck`: the clocks again, those of the backup when
+ * it answers, and the references granted. The next beacon takes the backup's clocks back to it; of a partition that is
+ * `vouched` for it may then say that everything acknowledged before that moment is at or below the commit.
  * `confirm`, `confirmAck`: the same without clocks' meaning (sentMono is the round), for reads that trust no clock.
  */
 export interface Beacon {
   readonly sentMono: number
   readonly sentWall: number
-  readonly entries: readonly (Reference & { commit: number })[]
+  /** -Infinity where nothing has been heard of the backup yet. */
+  readonly backupMono: number
+  readonly backupWall: number
+  readonly entries: readonly BeaconEntry[]
+}
+
+export interface BeaconEntry extends Reference {
+  commit: number
+  vouched: boolean
 }
 
 export type BeaconType =
@@ -143,10 +155,13 @@ export function writeBeacon(w: ByteWriter, type: BeaconType, beacon: Beacon): vo
   const mark = beginMessage(w, type)
   w.f64(beacon.sentMono)
   w.f64(beacon.sentWall)
+  w.f64(beacon.backupMono)
+  w.f64(beacon.backupWall)
   w.u16(beacon.entries.length)
   for (const entry of beacon.entries) {
     writeReference(w, entry)
     w.u48(entry.commit)
+    w.u8(entry.vouched ? 1 : 0)
   }
   endMessage(w, mark)
 }
@@ -154,16 +169,19 @@ export function writeBeacon(w: ByteWriter, type: BeaconType, beacon: Beacon): vo
 export function readBeacon(r: ByteReader): Beacon {
   const sentMono = r.f64()
   const sentWall = r.f64()
+  const backupMono = r.f64()
+  const backupWall = r.f64()
   const count = r.u16()
-  const entries: (Reference & { commit: number })[] = []
-  if (count * (REFERENCE_BYTES + 6) > r.remaining) r.skip(count * (REFERENCE_BYTES + 6))
+  const entries: BeaconEntry[] = []
+  if (count * ENTRY_BYTES > r.remaining) r.skip(count * ENTRY_BYTES)
   for (let i = 0; i < count; i++) {
-    const entry = { partition: 0, epoch: 0, tag: 0, commit: 0 }
+    const entry = { partition: 0, epoch: 0, tag: 0, commit: 0, vouched: false }
     readReference(r, entry)
     entry.commit = r.u48()
+    entry.vouched = r.u8() === 1
     entries.push(entry)
   }
-  return { sentMono, sentWall, entries }
+  return { sentMono, sentWall, backupMono, backupWall, entries }
 }
 
 /**

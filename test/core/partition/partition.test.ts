@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { blankRecord } from '../../../src/core/store/record.ts'
 import { FLAG_CONFIRMED, FLAG_RETRY, FLAG_SESSION } from '../../../src/core/wire/message.ts'
-import { A, B, Bench, C, configOf, exchange, TestClient } from './support.ts'
+import { A, B, Bench, beaconOf, C, configOf, exchange, TestClient } from './support.ts'
 
 const alone = configOf({ inSync: [A] })
 const pair = configOf({ inSync: [A, B] })
@@ -277,7 +277,7 @@ describe('a takeover', () => {
     expect(b.proposed).toMatchObject([{ owner: B, inSync: [B], prev: pair.id }])
     a.deliver(b)
     expect(b.deliver(a)).toEqual([])
-    expect(b.partition.onBeacon(A, a.partition.reference, 1, b.now)).toBe(false)
+    expect(b.partition.onBeacon(A, beaconOf(a, 1), undefined, b.now)).toBe(false)
     expect(b.partition.onConfirm(A, a.partition.reference)).toBe(false)
     expect(client.answers()).toEqual([])
   })
@@ -372,7 +372,7 @@ describe('a takeover', () => {
     client.put(a, 'k', 1)
     exchange(a, b)
     expect(client.answers()).toEqual([])
-    expect(b.partition.onBeacon(A, a.partition.reference, 1, b.now)).toBe(false)
+    expect(b.partition.onBeacon(A, beaconOf(a, 1), undefined, b.now)).toBe(false)
     expect(b.partition.onConfirm(A, a.partition.reference)).toBe(false)
   })
 

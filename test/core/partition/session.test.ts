@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest'
 import { FLAG_RETRY, FLAG_SESSION } from '../../../src/core/wire/message.ts'
-import { A, B, Bench, configOf, exchange, TestClient } from './support.ts'
+import { A, B, Bench, beaconOf, configOf, exchange, TestClient } from './support.ts'
 
 const SECOND_MS = 1000
 const MINUTE_MS = 60 * SECOND_MS
@@ -28,8 +28,8 @@ class Churned {
     // The backup hears of the commit.
     this.backup.partition.onBeacon(
       this.owner.self,
-      this.backup.partition.reference,
-      this.owner.owner.commit,
+      beaconOf(this.owner, this.owner.owner.commit),
+      undefined,
       this.backup.now,
     )
   }

@@ -6,6 +6,7 @@
 import { ByteReader, ByteWriter, getU24 } from '../../../src/core/base/bytes.ts'
 import { defaultLimits, type Limits } from '../../../src/core/base/limits.ts'
 import { seededRandom } from '../../../src/core/base/random.ts'
+import { Pulse } from '../../../src/core/engine/pulse.ts'
 import { epochOf, type MapConfig, type PartitionConfig } from '../../../src/core/membership/config.ts'
 import { packConfigs, unpackConfigs } from '../../../src/core/membership/pack.ts'
 import type { Context, Now, Outlet } from '../../../src/core/partition/context.ts'
@@ -19,6 +20,8 @@ import {
   CallView,
   EventKind,
   endMessage,
+  FLAG_ANY,
+  type Freshness,
   MessageType,
   Operation,
   ReplyStatus,
@@ -29,9 +32,11 @@ import {
   readId,
   type Watch,
   writeCallHeader,
+  writeFreshness,
 } from '../../../src/core/wire/message.ts'
 import {
   Answer,
+  type BeaconEntry,
   ChunkKind,
   Replicate,
   readBeacon,
@@ -216,6 +221,7 @@ export interface BenchOptions {
 export class Bench {
   readonly self: string
   readonly partition: Partition
+  readonly pulse: Pulse
   readonly context: Context
   readonly peers = new Map<string, TestOutlet>()
   readonly proposed: PartitionConfig[] = []
@@ -250,6 +256,7 @@ export class Bench {
       note: ({ kind, detail }) => this.notes.push(`${kind}: ${detail}`),
     }
     this.partition = new Partition(0, this.context)
+    this.pulse = new Pulse(this.context, [this.partition])
   }
 
   get owner(): NonNullable<Partition['owner']> {
@@ -288,6 +295,12 @@ export class Bench {
     this.settle()
   }
 
+  /** Shows itself to its peers. */
+  beat(): void {
+    this.pulse.beat(this.now)
+    this.settle()
+  }
+
   /** Every peer promises to follow: reads need no confirmation. */
   lease(): void {
     for (const { id } of this.owner.log.peers.values())
@@ -316,6 +329,12 @@ export class Bench {
         break
       case MessageType.confirm:
         for (const entry of readBeacon(r).entries) partition.onConfirm(from, entry)
+        break
+      case MessageType.beacon:
+        this.pulse.onBeacon(from, readBeacon(r), now)
+        break
+      case MessageType.beaconAck:
+        this.pulse.onBeaconAck(from, readBeacon(r), now)
         break
       case MessageType.config:
         for (const config of unpackConfigs(r.view(r.remaining))) this.adopt(config)
@@ -348,6 +367,11 @@ export function exchange(...benches: readonly Bench[]): void {
   }
 }
 
+/** What a beacon of the owner says of the partition. */
+export function beaconOf(owner: Bench, commit: number, vouched = false): BeaconEntry {
+  return { ...owner.partition.reference, commit, vouched }
+}
+
 export interface CallOptions {
   readonly flags?: number
   readonly ackUpTo?: number
@@ -378,6 +402,18 @@ export class TestClient {
 
   get(bench: Bench, key: string, options: CallOptions = {}): number {
     return this.#send(bench, Operation.get, key, options, () => {})
+  }
+
+  /** A read of one key that any replica may answer. */
+  readAny(
+    bench: Bench,
+    key: string,
+    fresh: Partial<Freshness> = {},
+    operation: Operation = Operation.get,
+  ): number {
+    return this.#send(bench, operation, key, { flags: FLAG_ANY }, (w) =>
+      writeFreshness(w, { maxStaleMs: 1000, era: 0, epoch: 0, seq: 0, ...fresh }),
+    )
   }
 
   remove(bench: Bench, key: string, options: CallOptions = {}): number {

@@ -67,6 +67,7 @@ const VIEW = {
   ],
   epochs: [2 ** 32 + 1, 2 ** 32 + 9, 5, 0],
   owners: [0, 1, -1, 1],
+  backups: [[1], [], [0, 1], [0]],
 }
 
 const WATCH = {
@@ -212,7 +213,9 @@ export const messageDecoders: readonly Decoder[] = [
     name: 'view',
     seeds: () => [
       payloadOf((w) => writeView(w, VIEW)),
-      payloadOf((w) => writeView(w, { ...VIEW, boot: '', members: [], owners: [-1, -1, -1, -1] })),
+      payloadOf((w) =>
+        writeView(w, { ...VIEW, boot: '', members: [], owners: [-1, -1, -1, -1], backups: [[], [], [], []] }),
+      ),
     ],
     decode(bytes, start, end) {
       const view = readView(new ByteReader(bytes, start, end))

@@ -20,6 +20,7 @@ import { configOf } from '../../core/partition/support.ts'
 import { type Decoder, decoder } from '../decoder.ts'
 import { A, B, bytesOf, C, payloadOf } from './seed.ts'
 
+const CLOCKS = { sentMono: 12.5, sentWall: 1.7e12, backupMono: Number.NEGATIVE_INFINITY, backupWall: 1.6e12 }
 const REF = { partition: 3, epoch: 2 ** 32 + 5, tag: 0xdeadbeef }
 const replicate = new Replicate()
 const answer = new Answer()
@@ -58,10 +59,12 @@ export const peerDecoders: readonly Decoder[] = [
   decoder({
     name: 'beacon',
     seeds: () => [
-      payloadOf((w) => writeBeacon(w, MessageType.beacon, { sentMono: 12.5, sentWall: 1.7e12, entries: [] })),
+      payloadOf((w) => writeBeacon(w, MessageType.beacon, { ...CLOCKS, entries: [] })),
       payloadOf((w) => {
-        const entries = [1, 2, 3].map((partition) => ({ ...REF, partition, commit: 40 + partition }))
-        writeBeacon(w, MessageType.beacon, { sentMono: 12.5, sentWall: 1.7e12, entries })
+        const entries = [1, 2, 3].map((partition) => {
+          return { ...REF, partition, commit: 40 + partition, vouched: partition === 2 }
+        })
+        writeBeacon(w, MessageType.beacon, { ...CLOCKS, entries })
       }),
     ],
     decode: (bytes, start, end) => readBeacon(new ByteReader(bytes, start, end)),

@@ -44,6 +44,7 @@ const VIEW: ClientView = {
   ],
   epochs: Array.from({ length: PARTITIONS }, () => 2 ** 32 + 1),
   owners: [0, 0, 1],
+  backups: [[1], [], [0]],
 }
 
 const RESULTS: readonly [Operation, ResultDecoder][] = [
@@ -181,7 +182,14 @@ function otherSeeds(): Uint8Array[] {
     bytesOf((w) => writeView(w, VIEW)),
     bytesOf((w) => writeView(w, moved)),
     bytesOf((w) =>
-      writeView(w, { ...VIEW, version: 2, boot: B, members: VIEW.members.slice(0, 1), owners: [0, 0, -1] }),
+      writeView(w, {
+        ...VIEW,
+        version: 2,
+        boot: B,
+        members: VIEW.members.slice(0, 1),
+        owners: [0, 0, -1],
+        backups: [[], [], [0]],
+      }),
     ),
   ]
 }
