@@ -15,6 +15,7 @@ export type {
   CallOptions,
   ConnectOptions,
   EvictionOptions,
+  GetOptions,
   MapOptions,
   NearCacheOptions,
   PutOptions,

@@ -15,6 +15,7 @@ import type { LocalReader } from '../core/wire/local-reader.ts'
 import {
   beginMessage,
   endMessage,
+  FLAG_ANY,
   FLAG_CONFIRMED,
   MessageType,
   type Operation,
@@ -24,8 +25,10 @@ import type { ClientMetrics } from './client-metrics.ts'
 import type { Lane } from './lane.ts'
 import { LocalCalls } from './local-calls.ts'
 import type { MapGate } from './map-catalog.ts'
-import type { AnyCallOptions } from './options.ts'
+import { type AnyCallOptions, READ_STALE_MS } from './options.ts'
+import type { Peer } from './peer.ts'
 import { type Decoder, isWrite, PendingCall } from './pending-call.ts'
+import { Spread, writeFreshnessOf } from './spread.ts'
 
 const SWEEP_MS = 50
 /** A sweep this late says that this process stood still; replies may be waiting to be read. */
@@ -44,6 +47,8 @@ export interface CallsHandler {
   readonly closed: boolean
   /** Something waits in the lane. */
   pump(lane: Lane): void
+  /** Opens the link to a member unless it is open. */
+  connect(peer: Peer): void
   /** The call's map is not open yet. Never throws: the gate has been asked for room. */
   hold(gate: MapGate, call: PendingCall): void
   /** Every 50 ms while calls are pending or `isWatching`. */
@@ -81,6 +86,7 @@ export class Calls {
   readonly #parking = new ByteWriter(64 * 1024)
   /** The key of the call at hand. */
   readonly #scratch = new ByteWriter(2048)
+  readonly #spread: Spread
   #encoding = false
   #pending = 0
   #pendingBytes = 0
@@ -99,6 +105,7 @@ export class Calls {
     this.#wallMs = options.wallMs
     this.#handler = handler
     this.#local = options.local && new LocalCalls(options.local, options.limits)
+    this.#spread = new Spread((peer) => handler.connect(peer))
   }
 
   /** Whether so many bytes await their answers that whoever can wait should: half of what may. */
@@ -205,7 +212,12 @@ export class Calls {
     }
     if (this.#pendingBytes > 4 * this.limits.outputBytesMax)
       throw new GridError('OVERLOADED', `${this.#pendingBytes} bytes of calls await their answers`)
-    const link = gate.id === 0 ? undefined : lane.direct
+    const nowMs = this.#nowMs()
+    const isAny = options?.read === 'any'
+    const backup = isAny && gate.id !== 0 ? this.#spread.next(lane, nowMs) : undefined
+    if (isAny) flags = FLAG_ANY
+    const peer = backup ?? lane.owner
+    const link = gate.id === 0 ? undefined : (backup?.link ?? lane.direct)
     if (link === undefined) this.#checkRoom(lane, gate)
     const w = link === undefined ? this.#parking : link.out
     const scratch = this.#scratch
@@ -215,7 +227,8 @@ export class Calls {
     w.bytes(scratch.buffer, scratch.start, scratch.length)
     this.#encoding = true
     try {
-      write(w, a, b, this.limits)
+      if (isAny) writeFreshnessOf(w, lane, options.maxStaleMs ?? READ_STALE_MS)
+      else write(w, a, b, this.limits)
     } catch (error) {
       w.length = w.start + mark
       throw error
@@ -229,7 +242,6 @@ export class Calls {
     }
     const at = w.start + mark
     const size = w.length - at
-    const nowMs = this.#nowMs()
     const call = new PendingCall(
       partition,
       operation,
@@ -252,8 +264,9 @@ export class Calls {
 
     if (link !== undefined) {
       call.link = link
+      call.away = backup !== undefined
       lane.admit(call)
-      lane.owner!.wrote(size)
+      peer!.wrote(size)
       link.wake()
     } else {
       w.start = w.length // These bytes are the call's own now.
@@ -296,6 +309,20 @@ export class Calls {
     this.#pendingBytes -= call.sizeBytes
     if (call.signal !== undefined) call.signal.removeEventListener('abort', call.onAbort!)
     if (lane.hungry) this.#stirred.add(lane)
+  }
+
+  /** A backup has answered from there. */
+  answeredAway(lane: Lane, era: number, seq: number): void {
+    this.metrics.backupReads++
+    lane.sawCommitted(era, seq)
+  }
+
+  /** A backup has left a read to the owner. That says nothing of the owner, which is asked at once. */
+  sentBack(lane: Lane, call: PendingCall): void {
+    this.metrics.backupRefusals++
+    this.#spread.refused(lane, this.#nowMs())
+    lane.refused(call)
+    this.stir(lane)
   }
 
   /** Rejects a call that is not waited for any more. */

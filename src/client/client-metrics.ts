@@ -11,6 +11,9 @@ export interface ClientMetrics {
   /** Replies older than what had been seen before their call was made. Must stay 0. */
   staleReplies: number
   connectionsLost: number
+  /** Reads with `read: 'any'` that a backup has answered, and that one has left to the owner. */
+  backupReads: number
+  backupRefusals: number
 }
 
 export function zeroMetrics(): ClientMetrics {
@@ -22,5 +25,7 @@ export function zeroMetrics(): ClientMetrics {
     lateReplies: 0,
     staleReplies: 0,
     connectionsLost: 0,
+    backupReads: 0,
+    backupRefusals: 0,
   }
 }

@@ -41,6 +41,8 @@ import {
   CALL_OPTIONS,
   type CallOptions,
   checkCallOptions,
+  GET_OPTIONS,
+  type GetOptions,
   PUT_OPTIONS,
   type PutOptions,
   READ_OPTIONS,
@@ -97,36 +99,29 @@ export class GridMap<K extends Key = string, V = unknown> {
 
   /**
    * The value of `key`, or `undefined` where there is no entry. With a near cache it is frozen, shared with other readers,
-   * and as stale as {@link NearCacheOptions} says, unless `consistency` is `'confirmed'`.
+   * and as stale as {@link NearCacheOptions} says, unless `consistency` is `'confirmed'`. With `read: 'any'` it may be as stale
+   * as {@link GetOptions} says.
    */
-  get(key: K, options?: ReadOptions): Promise<V | undefined> {
-    if (this.#near !== undefined) return this.#near.get(key, options) as Promise<V | undefined>
-    return this.#call(Operation.get, key, writeNothing, 0, 0, toValue, options, READ_OPTIONS) as Promise<
+  get(key: K, options?: GetOptions): Promise<V | undefined> {
+    if (this.#near !== undefined && options?.read !== 'any')
+      return this.#near.get(key, options) as Promise<V | undefined>
+    return this.#call(Operation.get, key, writeNothing, 0, 0, toValue, options, GET_OPTIONS) as Promise<
       V | undefined
     >
   }
 
-  /** The entry of `key` with its version and expiry, or `undefined`. */
-  getEntry(key: K, options?: ReadOptions): Promise<Entry<K, V> | undefined> {
-    return this.#call(Operation.getEntry, key, writeNothing, 0, 0, toEntry, options, READ_OPTIONS) as Promise<
+  /** The entry of `key` with its version and expiry, or `undefined`. `read` as `get`. */
+  getEntry(key: K, options?: GetOptions): Promise<Entry<K, V> | undefined> {
+    return this.#call(Operation.getEntry, key, writeNothing, 0, 0, toEntry, options, GET_OPTIONS) as Promise<
       Entry<K, V> | undefined
     >
   }
 
-  /** Whether there is an entry for `key`. A near cache answers what it knows. */
-  has(key: K, options?: ReadOptions): Promise<boolean> {
+  /** Whether there is an entry for `key`. A near cache answers what it knows. `read` as `get`. */
+  has(key: K, options?: GetOptions): Promise<boolean> {
     const known = options === undefined ? this.#near?.cache.has(key) : undefined
     if (known !== undefined) return Promise.resolve(known)
-    return this.#call(
-      Operation.has,
-      key,
-      writeNothing,
-      0,
-      0,
-      toYes,
-      options,
-      READ_OPTIONS,
-    ) as Promise<boolean>
+    return this.#call(Operation.has, key, writeNothing, 0, 0, toYes, options, GET_OPTIONS) as Promise<boolean>
   }
 
   /** Stores `value` under `key`. @throws GridError `BAD_KEY`, `BAD_VALUE`, `TOO_LARGE`, `STORE_FULL` */
@@ -275,8 +270,8 @@ export class GridMap<K extends Key = string, V = unknown> {
     return results
   }
 
-  /** The values of `keys`, in their order; keys without an entry are left out. @throws PartialError */
-  async getAll(keys: Iterable<K>, options?: ReadOptions): Promise<Map<K, V>> {
+  /** The values of `keys`, in their order, each as by `get`; keys without an entry are left out. @throws PartialError */
+  async getAll(keys: Iterable<K>, options?: GetOptions): Promise<Map<K, V>> {
     const outcomes = await callEach(
       keys,
       (key) => key,

@@ -41,7 +41,7 @@ export class Lane {
 
   /** Every call up to here is answered or given up. */
   ackUpTo = 0
-  /** The newest call that a member has answered; later ones are under way, or were given up. */
+  /** The newest call that the owner has answered; later ones are under way, or were given up. */
   answered = 0
   /** The number of the next call. */
   next = 1
@@ -55,6 +55,13 @@ export class Lane {
   era = 0
   seenEpoch = 0
   seq = 0
+
+  /** Replicas that may answer reads beside the owner, as of the newest view. */
+  backups: readonly Peer[] = []
+  /** The newest place that a backup has answered from. Of two epochs' ends the later may have the lower seq: not so here. */
+  committed = 0
+  /** Until then reads are left to the owner: a backup has just done so. */
+  ownerUntilMs = 0
 
   /** No deadline of a call here is earlier. */
   nextDeadlineMs = Number.POSITIVE_INFINITY
@@ -220,14 +227,34 @@ export class Lane {
     }
   }
 
+  /** A member has answered. What a backup says tells nothing of what is on its way to the owner. */
+  heard(call: PendingCall): void {
+    if (!call.away && call.number > this.answered) this.answered = call.number
+  }
+
   /** A reply has shown a place in the history. */
   saw(era: number, epoch: number, seq: number): void {
     if (!isBefore(this.era, this.seenEpoch, this.seq, era, epoch, seq)) return
     // After a declared loss nothing of this session is remembered any more.
-    if (era > this.era) this.remembered = false
+    if (era > this.era) {
+      this.remembered = false
+      this.committed = 0
+    }
     this.era = era
     this.seenEpoch = epoch
     this.seq = seq
+  }
+
+  /** A backup has answered from there. */
+  sawCommitted(era: number, seq: number): void {
+    if (era === this.era && seq > this.committed) this.committed = seq
+  }
+
+  /** Whether a write has not been answered. Only walked for reads that a backup may answer. */
+  get isWriting(): boolean {
+    for (let number = this.next - 1; number > this.ackUpTo; number--)
+      if (this.find(number)?.isWrite === true) return true
+    return false
   }
 
   /** Visits every call whose deadline has passed, and finds the next deadline. */

@@ -13,9 +13,9 @@ import { NearFeeds } from './near-feed.ts'
 import { writeNothing } from './operation.ts'
 import {
   checkCallOptions,
+  GET_OPTIONS,
+  type GetOptions,
   type NearCacheOptions,
-  READ_OPTIONS,
-  type ReadOptions,
   withoutUndefined,
 } from './options.ts'
 import type { Decoder } from './pending-call.ts'
@@ -36,10 +36,10 @@ export class Near {
   }
 
   /** A read that may be served from here. What cannot goes to the owner, and is kept if nothing happens meanwhile. */
-  get(key: unknown, options: ReadOptions | undefined): Promise<unknown> {
+  get(key: unknown, options: GetOptions | undefined): Promise<unknown> {
     if (options !== undefined)
       try {
-        checkCallOptions(options, READ_OPTIONS)
+        checkCallOptions(options, GET_OPTIONS)
       } catch (error) {
         return Promise.reject(error)
       }

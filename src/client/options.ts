@@ -53,6 +53,32 @@ export interface ReadOptions extends CallOptions {
   readonly consistency?: 'lease' | 'confirmed' | undefined
 }
 
+/** Of a read of single keys. */
+export interface GetOptions extends ReadOptions {
+  /**
+   * Who may answer. `owner` (default): linearizable, see `consistency`, which goes with it alone. `any`: a backup as well, by
+   * turns, so that reads of the same keys are spread over the replicas. Then:
+   *
+   * - It misses no write that was acknowledged more than `maxStaleMs` before the read was made, whoever had made it. It
+   *   never sees one that could still be lost.
+   * - This client sees its own writes on the key: whichever was made before the read and has not failed. On one partition,
+   *   and so on one key, it never sees anything older than what an answer had shown it before the read was made.
+   * - Nothing more: it is not linearizable. Two clients may see a write in turn, the one that asks later not at all; and
+   *   what is read of two keys need not have been there at the same time. The near cache is neither asked nor filled, and
+   *   a read of it may be older than this one.
+   *
+   * A backup that cannot prove all that leaves the read to the owner: that costs a second way and is no error. An entry past
+   * its time (by a member's clock) is gone as it is at the owner. Reads that a backup answers do not count as use for
+   * `maxIdleMs` and eviction; that an entry has been idle for too long is seen once its owner has removed it.
+   */
+  readonly read?: 'owner' | 'any' | undefined
+  /**
+   * With `read: 'any'`: by how many milliseconds the answer may be stale, whole, 1 to 600,000. Default 1,000. Backups renew their
+   * proof every 250 ms or so and are then that old already: below about 700 ms most reads go to the owner.
+   */
+  readonly maxStaleMs?: number | undefined
+}
+
 export interface PutOptions extends CallOptions {
   /** Time to live in whole milliseconds; `null`: none. Left out: the map's own. */
   readonly ttlMs?: number | null | undefined
@@ -112,6 +138,7 @@ export interface EvictionOptions {
 
 export const CALL_OPTIONS = ['signal', 'timeoutMs'] as const
 export const READ_OPTIONS = [...CALL_OPTIONS, 'consistency'] as const
+export const GET_OPTIONS = [...READ_OPTIONS, 'read', 'maxStaleMs'] as const
 export const PUT_OPTIONS = [...CALL_OPTIONS, 'ttlMs'] as const
 export const REPLACE_OPTIONS = [...PUT_OPTIONS, 'ifVersion'] as const
 export const REMOVE_OPTIONS = [...CALL_OPTIONS, 'ifVersion'] as const
@@ -135,11 +162,15 @@ const NEAR_CACHE_OPTIONS = {
   maxStaleMs: [20, 600_000],
 } as const
 
+/** How stale a read from a backup may be, unless it says so itself, and at most. */
+export const READ_STALE_MS = 1000
+const READ_STALE_MAX_MS = 600_000
+
 /** Longer deadlines and times to live are refused: they are mistakes of unit. About 3,000 years. */
 const DURATION_MAX_MS = 1e14
 
 /** Every option that any kind of call takes, by name. */
-export interface AnyCallOptions extends ReadOptions {
+export interface AnyCallOptions extends GetOptions {
   readonly ttlMs?: number | null | undefined
   readonly ifVersion?: Version | undefined
 }
@@ -154,6 +185,28 @@ export function checkCallOptions(options: AnyCallOptions, known: readonly string
     throw new GridError('BAD_OPTION', 'signal must be an AbortSignal')
   if (consistency !== undefined && consistency !== 'lease' && consistency !== 'confirmed')
     throw new GridError('BAD_OPTION', `consistency is ${show(consistency)}; must be 'lease' or 'confirmed'`)
+  if (options.read !== undefined || options.maxStaleMs !== undefined) checkRead(options)
+}
+
+function checkRead({ read, maxStaleMs, consistency }: AnyCallOptions): void {
+  if (read !== undefined && read !== 'owner' && read !== 'any')
+    throw new GridError('BAD_OPTION', `read is ${show(read)}; must be 'owner' or 'any'`)
+  if (read === 'any' && consistency !== undefined)
+    throw new GridError(
+      'BAD_OPTION',
+      "consistency says how the owner answers: it does not go with read: 'any'",
+    )
+  if (maxStaleMs === undefined) return
+  if (read !== 'any')
+    throw new GridError(
+      'BAD_OPTION',
+      "maxStaleMs goes with read: 'any' alone; the owner's answers are never stale",
+    )
+  if (!(Number.isInteger(maxStaleMs) && maxStaleMs >= 1 && maxStaleMs <= READ_STALE_MAX_MS))
+    throw new GridError(
+      'BAD_OPTION',
+      `maxStaleMs is ${show(maxStaleMs)}; must be a whole number of milliseconds, 1 to ${READ_STALE_MAX_MS}`,
+    )
 }
 
 /** A `ttlMs` as it stands on the wire, before its check. */

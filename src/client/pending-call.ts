@@ -58,6 +58,8 @@ export class PendingCall implements Asked {
   /** Whether an attempt was lost on the way, so that it may have taken effect. */
   doubtful = false
   done = false
+  /** Whether the attempt under way is with a backup. */
+  away = false
   /** Whether it has stood in its lane's queue. */
   queued = false
 
@@ -117,6 +119,7 @@ export class PendingCall implements Asked {
     this.bytes = out.buffer
     this.at = out.length - this.sizeBytes
     this.link = link
+    this.away = false
     const { bytes, at } = this
     putU32(bytes, at + CALL_OFFSET.call, this.number)
     putU32(bytes, at + CALL_OFFSET.ackUpTo, ackUpTo)

@@ -11,7 +11,6 @@ import { assert } from '../core/base/assert.ts'
 import { ByteReader, getU24 } from '../core/base/bytes.ts'
 import { GridError } from '../core/base/errors.ts'
 import type { Limits } from '../core/base/limits.ts'
-import type { LocalReader } from '../core/wire/local-reader.ts'
 import {
   type ClientView,
   MessageType,
@@ -25,7 +24,7 @@ import {
   readView,
 } from '../core/wire/message.ts'
 import type { Link } from '../transport/transport.ts'
-import { Calls, type CallsHandler } from './calls.ts'
+import { Calls, type CallsHandler, type CallsOptions } from './calls.ts'
 import { type ClientMetrics, zeroMetrics } from './client-metrics.ts'
 import type { EventSink } from './event-sink.ts'
 import { isBefore, Lane } from './lane.ts'
@@ -55,12 +54,7 @@ export interface RouterHandler {
   onConnection(event: 'lost' | 'restored', peer: Peer, reason: GridError | undefined): void
 }
 
-export interface RouterOptions extends Omit<RosterOptions, 'queueBytesMax'> {
-  readonly limits: Limits
-  readonly timeoutMs: number
-  readonly wallMs: () => number
-  readonly local?: LocalReader | undefined
-}
+export interface RouterOptions extends Omit<RosterOptions, 'queueBytesMax'>, CallsOptions {}
 
 export class Router implements RosterHandler, CallsHandler {
   readonly limits: Limits
@@ -105,6 +99,10 @@ export class Router implements RosterHandler, CallsHandler {
 
   hold(gate: MapGate, call: PendingCall): void {
     this.catalog.hold(gate, call)
+  }
+
+  connect(peer: Peer): void {
+    this.roster.connect(peer)
   }
 
   /** Sends what waits in a lane, or sees to it that somebody comes back to it. */
@@ -293,7 +291,7 @@ export class Router implements RosterHandler, CallsHandler {
 
   #onResult(lane: Lane, call: PendingCall, reply: ReplyView): void {
     const { era, epoch, seq } = reply
-    lane.answered = Math.max(lane.answered, call.number)
+    lane.heard(call)
     this.calls.settle(lane, call)
     lane.backoffMs = 0
     lane.refusal = undefined
@@ -305,6 +303,7 @@ export class Router implements RosterHandler, CallsHandler {
       return
     }
     lane.saw(era, epoch, seq)
+    if (call.away) this.calls.answeredAway(lane, era, seq)
     if (!lane.remembered && leavesTrace(call.operation, reply)) lane.remembered = true
     let result: unknown
     try {
@@ -318,7 +317,7 @@ export class Router implements RosterHandler, CallsHandler {
 
   #onError(lane: Lane, call: PendingCall, error: GridError): void {
     if (!RETRIED.has(error.code)) {
-      lane.answered = Math.max(lane.answered, call.number)
+      lane.heard(call)
       this.#reject(lane, call, error)
       return
     }
@@ -335,7 +334,8 @@ export class Router implements RosterHandler, CallsHandler {
   }
 
   #onNotOwner(lane: Lane, call: PendingCall, epoch: number, ownerId: string): void {
-    this.#refused(lane, call, new GridError('NOT_OWNER', `partition ${lane.partition} has moved`))
+    if (call.away) this.calls.sentBack(lane, call)
+    else this.#refused(lane, call, new GridError('NOT_OWNER', `partition ${lane.partition} has moved`))
     this.#follow(lane, epoch, ownerId)
     if (!this.calls.isStirred(lane)) this.#retries.backOff(lane)
   }
@@ -381,6 +381,10 @@ export class Router implements RosterHandler, CallsHandler {
         if (lane.owner !== undefined) this.#route(lane, this.roster.get(lane.owner.id))
     }
     for (const lane of this.lanes) {
+      if (newer)
+        lane.backups = view.backups[lane.partition]!.flatMap(
+          (m) => this.roster.get(view.members[m]!.id) ?? [],
+        )
       const epoch = view.epochs[lane.partition]!
       if (epoch < lane.epoch || (epoch === lane.epoch && !newer && lane.owner !== undefined)) continue
       const member = view.members[view.owners[lane.partition]!]

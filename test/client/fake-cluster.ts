@@ -18,10 +18,13 @@ import {
   CallView,
   type ClientView,
   endMessage,
+  FLAG_ANY,
+  type Freshness,
   MessageType,
   Operation,
   type Progress,
   ReplyStatus,
+  readFreshness,
   readOpenMap,
   readWatch,
   type Watch,
@@ -52,6 +55,8 @@ export interface SeenCall {
   readonly flags: number
   readonly map: number
   readonly key: Key | undefined
+  /** Of a read that any replica may answer. */
+  readonly fresh: Freshness | undefined
 }
 
 /** What becomes of a call: nothing at all, an error, a redirection, an answer whose reply is lost, or its own way. */
@@ -337,7 +342,11 @@ export class FakeMember {
     const cluster = this.#cluster
     const { partition, call, ackUpTo, epoch, operation, flags, map, keyStart, keyEnd } = view
     const key = keyEnd > keyStart ? decodeKey(view.bytes, keyStart, keyEnd) : undefined
-    const seen = { member: this, link, partition, call, ackUpTo, epoch, operation, flags, map, key }
+    const isAny = (flags & FLAG_ANY) !== 0
+    const fresh = isAny
+      ? readFreshness(new ByteReader(view.bytes, view.argumentStart, view.argumentEnd))
+      : undefined
+    const seen = { member: this, link, partition, call, ackUpTo, epoch, operation, flags, map, key, fresh }
     cluster.calls.push(seen)
     const state = cluster.partitions[partition]!
     const verdict = cluster.intercept(seen)
@@ -345,7 +354,7 @@ export class FakeMember {
     const id = `${link.peer.id} ${partition} ${call}`
     const payload = cluster.completions.get(id)
     if (verdict instanceof GridError) this.reply(seen, ReplyStatus.error, (w) => writeError(w, verdict))
-    else if (verdict === 'notOwner' || state.owner !== this)
+    else if (verdict === 'notOwner' || (state.owner !== this && !(isAny && state.backups.includes(this))))
       this.reply(seen, ReplyStatus.notOwner, (w) => writeId(w, state.owner?.id ?? ''))
     else if (payload !== undefined) this.reply(seen, ReplyStatus.ok, (w) => w.bytes(payload))
     else this.#execute(view, seen, verdict !== 'loseReply')

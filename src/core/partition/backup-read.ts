@@ -60,19 +60,24 @@ export class BackupReads implements EntryRead {
       const { bytes, keyStart, keyEnd, map, argumentStart, argumentEnd } = view
       const wanted = readFreshness(this.#argument.reset(bytes, argumentStart, argumentEnd))
       if (!isNewEnough(state, wanted, now)) return false
+      const { era, backup } = state
+      let place = backup.commit
       const location = state.store.find(map, hashOfKey(view, this.#context), bytes, keyStart, keyEnd)
       this.#exists = location >= 0
       if (this.#exists) {
-        const { expiresAt } = state.store.view(location, this.found)
+        const { expiresAt, seq } = state.store.view(location, this.found)
         if (expiresAt !== 0 && expiresAt <= now.wallMs) return false
+        // It holds from there on, and other replicas may not know of this commit yet (see `CallHandler.#shown`).
+        place = Math.min(place, Math.max(seq, wanted.seq))
       }
+      // The epoch that the owner has reached: after a newer one its own next answer would look like an older one.
+      this.#position = { era, epoch: backup.toldEpoch, seq: place }
     } catch (error) {
       if (!(error instanceof GridError)) throw error
       return false
     }
     this.#view = view
     this.#client = client
-    this.#position = positionOf(state)
     if (this.payload.buffer.length > PAYLOAD_KEPT_BYTES) this.payload = new ByteWriter(PAYLOAD_BYTES)
     else this.payload.clear()
     read(this)
@@ -94,22 +99,7 @@ export class BackupReads implements EntryRead {
   }
 }
 
-/**
- * The epoch is not this replica's own but the owner's, as last heard of: a client that was shown a newer one than the
- * owner's could take the owner's next answer for an older one.
- */
-function positionOf({ era, backup }: BackupState): Position {
-  return { era, epoch: backup.toldEpoch, seq: backup.commit }
-}
-
-/**
- * What a client has seen must be reached by epoch and by seq. By epoch, for what an owner answered may have stood at
- * the end of a log of which a later epoch kept less; by seq, for two replicas that speak of one epoch may know of
- * different commits.
- */
-function isNewEnough(state: BackupState, wanted: Freshness, now: Now): boolean {
-  const { era, epoch, seq } = positionOf(state)
-  if (era < wanted.era) return false
-  if (era === wanted.era && (epoch < wanted.epoch || seq < wanted.seq)) return false
-  return state.backup.isFresh(now.monoMs, now.wallMs, wanted.maxStaleMs)
+function isNewEnough({ era, backup }: BackupState, wanted: Freshness, now: Now): boolean {
+  if (era < wanted.era || (era === wanted.era && !backup.reaches(wanted.epoch, wanted.seq))) return false
+  return backup.isFresh(now.monoMs, now.wallMs, wanted.maxStaleMs)
 }

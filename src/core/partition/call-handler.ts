@@ -18,10 +18,12 @@ import { blankRecord, type RecordInput, RecordKind, RecordView, RemoveCause } fr
 import { checkKey } from '../wire/key-check.ts'
 import {
   CallView,
+  FLAG_ANY,
   FLAG_CONFIRMED,
   FLAG_RETRY,
   FLAG_SESSION,
   ReplyStatus,
+  readFreshness,
   writeError,
 } from '../wire/message.ts'
 import { decodeValue } from '../wire/value-decode.ts'
@@ -227,7 +229,8 @@ export class CallHandler implements Call {
 
   readBytes(dependsOn: number, bytes: Uint8Array, start: number, end: number): void {
     const { owner, view, now, client } = this
-    const position = this.#position(this.store.head)
+    const isAny = (view.flags & FLAG_ANY) !== 0
+    const position = this.#position(isAny ? this.#shown(dependsOn) : this.store.head)
     const { leaseMs } = owner.context.timing
     const trusted = (view.flags & FLAG_CONFIRMED) === 0 && owner.log.leased(now.monoMs, now.wallMs, leaseMs)
     if (trusted) {
@@ -236,6 +239,14 @@ export class CallHandler implements Call {
       const payload = Uint8Array.prototype.slice.call(bytes, start, end)
       this.#confirmations.add({ dependsOn, client, call: view.call, position, payload })
     }
+  }
+
+  /**
+   * A place at which the answer holds, as it does at all from what it depends on up to the head. For reads that backups
+   * answer as well it is the earliest that goes on from what the client has seen: they know less of the log's end.
+   */
+  #shown(dependsOn: number): number {
+    return Math.min(this.store.head, Math.max(dependsOn, readFreshness(this.argument).seq))
   }
 
   unchanged(dependsOn: number): void {

@@ -104,6 +104,15 @@ export class BackupLog {
     return monoMs - this.#provenMonoMs <= maxStaleMs && wallMs - this.#provenWallMs <= maxStaleMs
   }
 
+  /**
+   * Whether what a client has seen of this era is indexed here. By epoch, for what an owner answered may have stood at the
+   * end of a log of which a later epoch kept less; and by seq, for two replicas that speak of one epoch may know of
+   * different commits.
+   */
+  reaches(epoch: number, seq: number): boolean {
+    return this.toldEpoch >= epoch && this.commit >= seq
+  }
+
   #append(m: Replicate): number {
     const store = this.#store
     let at = m.recordsStart
