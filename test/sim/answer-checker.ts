@@ -66,7 +66,7 @@ export class AnswerChecker {
     const { kind } = request
     if (kind === 'size' || kind === 'page' || kind === 'query') this.#whole(request, answer, at)
     else if (!isWrite(kind)) this.#read(request, answer, at)
-    else if (tookEffect(request, answer)) this.#effect(request, answer, at)
+    else if (tookEffect(kind, answer.result)) this.#effect(request, answer, at)
     else this.#unchanged(request, answer, at)
   }
 
@@ -237,7 +237,8 @@ export class AnswerChecker {
   }
 }
 
-function tookEffect({ kind }: Request, { result }: Answer): boolean {
+/** Whether an answered write has changed something. */
+export function tookEffect(kind: Request['kind'], result: Answer['result']): boolean {
   if (kind === 'put' || kind === 'increment' || kind === 'invoke') return true
   return kind === 'clear' ? result !== 0 : result === 1
 }

@@ -2,9 +2,9 @@
 
 import { parentPort, workerData } from 'node:worker_threads'
 import type { CampaignTask, Outcome } from './campaign.ts'
-import { kindOf, kindOptions, type RunKind } from './kind.ts'
+import { kindOf, kindOptions, type RunKind, readsAny } from './kind.ts'
 import { plants } from './plant/table.ts'
-import { simulate } from './simulation.ts'
+import { type RunOptions, simulate } from './simulation.ts'
 
 const { kind, plant, traced, twice } = workerData as CampaignTask
 const port = parentPort!
@@ -14,11 +14,15 @@ plants[plant]?.apply()
 // Members and clients tell each other of errors all the time, and where each came from is looked up for nobody.
 Error.stackTraceLimit = 0
 
+function optionsOf(seed: number, is: RunKind): RunOptions {
+  return { ...kindOptions[is], anyReads: readsAny(seed), seed }
+}
+
 function outcomeOf(seed: number): Outcome {
   const is = kind === 'all' ? kindOf(seed) : kind
-  const result = simulate({ ...kindOptions[is], seed, traced })
+  const result = simulate({ ...optionsOf(seed, is), traced })
   if (result.failure !== undefined) return { ...result, kind: is, failure: located(result.failure, seed, is) }
-  if (twice && simulate({ ...kindOptions[is], seed }).hash !== result.hash)
+  if (twice && simulate(optionsOf(seed, is)).hash !== result.hash)
     return { ...result, kind: is, failure: 'the second run of the same seed went another way' }
   return { ...result, kind: is }
 }
@@ -26,7 +30,7 @@ function outcomeOf(seed: number): Outcome {
 /** Runs a seed that has failed once more, to say where: the same seed fails the same way. */
 function located(failure: string, seed: number, is: RunKind): string {
   Error.stackTraceLimit = 10
-  const again = simulate({ ...kindOptions[is], seed }).failure
+  const again = simulate(optionsOf(seed, is)).failure
   Error.stackTraceLimit = 0
   return again ?? `${failure}\n(not in a second run of the same seed)`
 }

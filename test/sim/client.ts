@@ -5,11 +5,12 @@
  * late copies arrive after the answer, and one that has slept sends again what may have taken effect long ago.
  */
 
-import { ByteReader } from '../../src/core/base/bytes.ts'
+import { ByteReader, ByteWriter } from '../../src/core/base/bytes.ts'
 import type { GridError } from '../../src/core/base/errors.ts'
 import {
   beginMessage,
   endMessage,
+  FLAG_ANY,
   FLAG_CONFIRMED,
   FLAG_RETRY,
   FLAG_SESSION,
@@ -18,16 +19,19 @@ import {
   type ReplyView,
   readError,
   writeCallHeader,
+  writeFreshness,
 } from '../../src/core/wire/message.ts'
-import type { AnswerChecker } from './answer-checker.ts'
+import { type AnswerChecker, tookEffect } from './answer-checker.ts'
 import type { CallKind, CallRecord } from './history.ts'
 import type { Ledger } from './ledger.ts'
 import { LinkedClient, type LinkOptions } from './linked-client.ts'
 import type { SimMember } from './member.ts'
 import type { LinkEnd } from './network.ts'
 import { OrderChecker } from './order-checker.ts'
+import type { AnyRead, StalenessChecker } from './staleness-checker.ts'
 import { WatchClient } from './watch-client.ts'
 import {
+  type Answer,
   type Bounds,
   drawRequest,
   isHistory,
@@ -46,6 +50,8 @@ export interface Pending {
   readonly record: CallRecord
   readonly number: number
   readonly flags: number
+  /** Of a read that any replica may answer. */
+  readonly any: AnyRead | undefined
   /** (era, epoch, seq) of the newest answer seen before this call was made. */
   readonly floor: readonly [number, number, number]
   deadlineMs: number
@@ -68,6 +74,8 @@ interface Lane {
   ackUpTo: number
   readonly pending: Map<number, Pending>
   newest: readonly [number, number, number]
+  /** The newest place in this era that an answer to a read which any replica may answer has named. */
+  shown: number
   /** A write has been answered as applied: the partition must know the session. */
   remembered: boolean
   /** When the newest write that was answered had been made. */
@@ -82,6 +90,8 @@ export interface ClientStats {
   expiredSessions: number
   retries: number
   confirmed: number
+  anyReads: number
+  backupReads: number
   sleeps: number
   sentAfterSleep: number
   storeFull: number
@@ -92,6 +102,9 @@ export interface ClientStats {
 export interface ClientOptions extends LinkOptions {
   readonly ledger: Ledger
   readonly answers: AnswerChecker
+  readonly staleness: StalenessChecker
+  /** How often a read of one key may be answered by any replica. */
+  readonly anyProbability: number
   readonly partitionCount: number
   readonly bounds: Bounds
   readonly history: CallRecord[]
@@ -142,6 +155,7 @@ export class SimClient extends LinkedClient {
         ackUpTo: 0,
         pending: new Map(),
         newest: [0, 0, 0],
+        shown: 0,
         remembered: false,
         writtenMs: Number.NEGATIVE_INFINITY,
       })
@@ -178,7 +192,9 @@ export class SimClient extends LinkedClient {
     const { world } = this
     const { bounds, partitionCount, stats, history, deadlineMs, confirmedProbability } = this.#options
     const maps = this.allOpened ? this.maps : this.maps.slice(0, 1)
-    const request = drawRequest(world, bounds, maps, partitionCount, this.#knowledge)
+    const drawn = drawRequest(world, bounds, maps, partitionCount, this.#knowledge)
+    const any = this.#drawAny(drawn)
+    const request = any ? { ...drawn, argument: this.#freshness(drawn, any) } : drawn
     const { partition, name, keyHex, kind, number } = request
     this.#options.readBeside(request)
     const lane = this.#lanes[partition]!
@@ -198,7 +214,12 @@ export class SimClient extends LinkedClient {
       request,
       record,
       number: lane.next++,
-      flags: world.chance(this.#misledBy(request) ? 1 : confirmedProbability) ? FLAG_CONFIRMED : 0,
+      flags: any
+        ? FLAG_ANY
+        : world.chance(this.#misledBy(request) ? 1 : confirmedProbability)
+          ? FLAG_CONFIRMED
+          : 0,
+      any,
       floor: lane.newest,
       deadlineMs: world.nowMs + deadlineMs,
       attempts: 0,
@@ -212,8 +233,27 @@ export class SimClient extends LinkedClient {
     lane.pending.set(pending.number, pending)
     stats.calls++
     if (pending.flags === FLAG_CONFIRMED && !isWrite(kind)) stats.confirmed++
-    if (isHistory(request)) history.push(record)
+    if (any) stats.anyReads++
+    else if (isHistory(request)) history.push(record)
     this.#send(pending)
+  }
+
+  /** Whether the read may be answered by any replica. Where no reads are, nothing is drawn, either. */
+  #drawAny(request: Request): AnyRead | undefined {
+    const { world } = this
+    const { anyProbability, staleness } = this.#options
+    if (anyProbability === 0 || !['get', 'getEntry', 'has'].includes(request.kind)) return undefined
+    if (this.#misledBy(request) || !world.chance(anyProbability)) return undefined
+    return staleness.made(this.host, request, world.pick([300, 600, 1000, 3000]))
+  }
+
+  /** As the real client says it: what it has seen of the partition, and how old the answer may be. */
+  #freshness({ partition }: Request, { maxStaleMs }: AnyRead): Uint8Array {
+    const { newest, shown } = this.#lanes[partition]!
+    const [era, epoch, seq] = newest
+    const w = new ByteWriter(32)
+    writeFreshness(w, { maxStaleMs, era, epoch, seq: Math.max(seq, shown) })
+    return w.take()
   }
 
   /** The next page of a walk that has been answered so far, or the first one of another. */
@@ -235,7 +275,8 @@ export class SimClient extends LinkedClient {
     const { partition } = call.request
     const astray = world.chance(this.#options.astrayProbability)
     const misled = this.#misledBy(call.request)
-    const target = misled ? this.#linkTo(misled.host) : astray ? this.#anyLink() : this.ownerLink(partition)
+    const anyone = astray || (call.any !== undefined && call.attempts === 0)
+    const target = misled ? this.#linkTo(misled.host) : anyone ? this.#anyLink() : this.ownerLink(partition)
     const end = target && !call.owing.has(target) ? target : undefined
     if (end) this.#sendOn(end, call, misled ? 0 : astray ? 0.3 : 0.9)
     this.#again(call, end ? world.between(400, 1500) : world.between(30, 80))
@@ -362,6 +403,17 @@ export class SimClient extends LinkedClient {
     }
   }
 
+  #checkStaleness(call: Pending, answer: Answer, { era, seq }: ReplyView): void {
+    const { request, any } = call
+    const { staleness, stats } = this.#options
+    if (any) {
+      staleness.answered(this.host, request, any, { era, seq })
+      if (!(call.end!.other.process as SimMember).engine.partitions[request.partition]?.owner)
+        stats.backupReads++
+    } else if (namesVersion(request, answer))
+      staleness.told(this.host, request, { era, seq: request.kind === 'getEntry' ? answer.seq : seq })
+  }
+
   #refused(call: Pending, lane: Lane, error: GridError, reply: ReplyView): void {
     const { stats, history } = this.#options
     const { code } = error
@@ -413,7 +465,9 @@ export class SimClient extends LinkedClient {
       lane.remembered = false
       lane.writtenMs = Number.NEGATIVE_INFINITY
     }
+    if (reply.era > lane.newest[0]) lane.shown = 0
     if (older(lane.newest, position)) lane.newest = position
+    if (call.any && reply.era === lane.newest[0]) lane.shown = Math.max(lane.shown, reply.seq)
     if (kind === 'put' || kind === 'increment') {
       lane.remembered = true
       lane.writtenMs = Math.max(lane.writtenMs, record.callMs)
@@ -430,16 +484,23 @@ export class SimClient extends LinkedClient {
     const walls = [call.wallLow, wallOf(call.end!)] as const
     const [wallLow, wallHigh] = [Math.min(...walls), Math.max(...walls)]
     this.#options.answers.check(request, answer, { era, epoch, seq, wallLow, wallHigh })
+    this.#checkStaleness(call, answer, reply)
     this.#order.answered(call)
     this.#finish(call)
     if (kind === 'getEntry' && answer.result !== undefined)
       this.#versions.set(`${map} ${name}`, { era, seq: answer.seq, value: answer.result })
     if (kind === 'page' && answer.nextHash >= 0)
       this.#walks.set(`${map} ${partition}`, { walk: request.page.walk, fromHash: answer.nextHash })
-    if (request.place !== MapOf.plain) return
+    if (request.place !== MapOf.plain || call.any) return
     if (kind === 'get' || kind === 'getEntry') this.readMs[partition] = record.callMs
     else if (isWrite(kind)) this.writeMs[partition] = record.callMs
   }
+}
+
+/** Whether the answer names the record that its key has had since. */
+function namesVersion({ kind }: Request, { result }: Answer): boolean {
+  if (kind === 'getEntry') return result !== undefined
+  return isWrite(kind) && kind !== 'clear' && tookEffect(kind, result)
 }
 
 const none = { endMs: Number.POSITIVE_INFINITY, result: undefined, era: -1, epoch: 0, seq: 0 }

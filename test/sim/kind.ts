@@ -25,3 +25,10 @@ export function kindOf(seed: number): RunKind {
   const x = seededRandom(seed ^ KIND_SALT).next()
   return x < 0.6 ? 'default' : x < 0.85 ? 'rollback' : 'loss'
 }
+
+const ANY_SALT = 0x61_6e_79
+
+/** One in four has clients that read from backups. Drawn beside the run itself, so that the others go as they always did. */
+export function readsAny(seed: number): boolean {
+  return seededRandom(seed ^ ANY_SALT).next() < 0.25
+}

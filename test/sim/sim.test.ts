@@ -22,6 +22,16 @@ describe('simulated clusters', () => {
       expect(simulate({ seed, loss: true, faultMs: 15_000 }).failure).toBeUndefined()
   })
 
+  test('answer reads at any replica, no staler than was asked for', { timeout: RUN_MS }, () => {
+    let backupReads = 0
+    for (let seed = 1; seed <= 6; seed++) {
+      const { failure, counts } = simulate({ seed, anyReads: true, faultMs: 15_000 })
+      expect(failure).toBeUndefined()
+      backupReads += counts.backupReads ?? 0
+    }
+    expect(backupReads).toBeGreaterThan(100)
+  })
+
   test('go the same way for the same seed', { timeout: RUN_MS }, () => {
     for (const seed of [21, 22]) {
       const first = simulate({ seed, faultMs: 15_000 })

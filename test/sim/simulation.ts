@@ -24,6 +24,7 @@ import { LocalProbe } from './local-probe.ts'
 import { SimMember } from './member.ts'
 import { Network } from './network.ts'
 import { type DrawnSettings, drawClients, drawSettings, drawTightness, type Tightness } from './plan.ts'
+import { StalenessChecker } from './staleness-checker.ts'
 import { stateText } from './state-text.ts'
 import { World } from './world.ts'
 
@@ -31,6 +32,8 @@ export interface RunOptions {
   readonly seed: number
   readonly rollback?: boolean | undefined
   readonly loss?: boolean | undefined
+  /** Clients make every other read of one key so that any replica may answer it. */
+  readonly anyReads?: boolean | undefined
   readonly traced?: boolean | undefined
   readonly mix?: Partial<FaultMix> | undefined
   /** Replaces what the seed draws. */
@@ -82,6 +85,8 @@ export class Simulation {
     expiredSessions: 0,
     retries: 0,
     confirmed: 0,
+    anyReads: 0,
+    backupReads: 0,
     sleeps: 0,
     sentAfterSleep: 0,
     storeFull: 0,
@@ -100,6 +105,7 @@ export class Simulation {
   readonly #tightness: Tightness
   readonly #workMs: number
   readonly #faultMs: number
+  readonly #anyReads: boolean
   #unique = 1
   incarnations = 0
   healedMs = 0
@@ -107,6 +113,7 @@ export class Simulation {
   constructor(options: RunOptions) {
     const world = new World(options.seed, options.traced === true)
     this.world = world
+    this.#anyReads = options.anyReads === true
     this.network = new Network(world)
     this.store = new ControlStore(world)
     this.checker = new Checker(world, this.store, this.ledger, () => this.members)
@@ -291,6 +298,7 @@ export class Simulation {
     )
     const { answers, history } = this
     this.#beside = new LocalProbe({ world, members: () => this.members, answers, history })
+    const staleness = new StalenessChecker(world, this.state)
     for (let i = 0; i < CLIENTS; i++) {
       const client = new SimClient({
         network: this.network,
@@ -301,6 +309,8 @@ export class Simulation {
         partitionCount: this.partitionCount,
         ...plan,
         answers: this.answers,
+        staleness,
+        anyProbability: this.#anyReads ? 0.5 : 0,
         sessionIdleMs: this.#settings.timing.sessionIdleMs,
         history: this.history,
         stats: this.stats,

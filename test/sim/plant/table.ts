@@ -2,6 +2,7 @@
 
 import { acknowledgements } from './acknowledgement.ts'
 import { additions } from './addition.ts'
+import { anyReads } from './any-read.ts'
 import { boots } from './boot.ts'
 import { calls } from './call.ts'
 import { compactions } from './compaction.ts'
@@ -45,4 +46,5 @@ export const plants: Readonly<Record<string, Plant>> = {
   ...filters,
   ...losses,
   ...placements,
+  ...anyReads,
 }
