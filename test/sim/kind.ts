@@ -28,7 +28,7 @@ export function kindOf(seed: number): RunKind {
 
 const ANY_SALT = 0x61_6e_79
 
-/** One in four has clients that read from backups. Drawn beside the run itself, so that the others go as they always did. */
+/** One in four has clients that read from backups. Drawn beside the run itself, so that the others draw what they drew without it. */
 export function readsAny(seed: number): boolean {
   return seededRandom(seed ^ ANY_SALT).next() < 0.25
 }
