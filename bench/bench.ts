@@ -12,6 +12,8 @@ import type { Load, Side } from './side.ts'
 export interface Part {
   readonly name: string
   readonly about: string
+  /** Takes so long, or so much memory, that it runs only where it is named. */
+  readonly isLong?: true
   run(bench: Bench): Promise<void>
 }
 
@@ -38,7 +40,9 @@ export interface Settings {
   readonly durationMs: number
   /** How long a side is loaded before it is compared, where it begins slowly (a JVM). */
   readonly warmUpMs: number
-  readonly storeEntries: readonly number[]
+  readonly storeEntries: number
+  /** Of the sizes of the long parts; 1 is what their goals are about. */
+  readonly scale: number
   readonly machine: Machine
 }
 
@@ -83,7 +87,7 @@ export class Bench {
       this.note(`starting ${rival}`)
       return await this.open(start())
     } catch (error) {
-      this.#miss(bench, rival, error)
+      this.miss(bench, rival, error)
       return undefined
     }
   }
@@ -95,7 +99,7 @@ export class Bench {
     const inFlight = load.kind === 'rate' ? load.inFlight : load.kind === 'oneByOne' ? 1 : null
     this.note(inFlight === null ? bench : `${bench}, ${inFlight} in flight`)
     const results = await hold(sides, load, this.settings, (side, error) =>
-      this.#miss(bench, side.name, error),
+      this.miss(bench, side.name, error),
     )
     const better = load.kind === 'rate' ? 'higher' : 'lower'
     const offered = load.kind === 'openLoop' ? { perSecond: load.perSecond } : {}
@@ -127,7 +131,8 @@ export class Bench {
     }
   }
 
-  #miss(bench: string, rival: string, error: unknown): void {
+  /** Something that was to be measured and could not be. */
+  miss(bench: string, rival: string, error: unknown): void {
     this.#output.missing({ bench, rival, missing: error instanceof Error ? error.message : String(error) })
   }
 

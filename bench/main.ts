@@ -13,12 +13,16 @@ import { backupPart } from './parts/backup.ts'
 import { bulkPart } from './parts/bulk.ts'
 import { counterPart } from './parts/counter.ts'
 import { embeddedPart } from './parts/embedded.ts'
+import { growthPart } from './parts/growth.ts'
 import { hazelcastPart } from './parts/hazelcast.ts'
 import { ignitePart } from './parts/ignite.ts'
+import { joinPart } from './parts/join.ts'
+import { largePart } from './parts/large.ts'
 import { natsKvPart } from './parts/nats-kv.ts'
 import { redisPart } from './parts/redis.ts'
 import { scanPart } from './parts/scan.ts'
 import { storePart } from './parts/store.ts'
+import { tablePart } from './parts/table.ts'
 import type { Missing, Row } from './row.ts'
 import { missingText, tableOf } from './table.ts'
 
@@ -33,8 +37,11 @@ const PARTS: readonly Part[] = [
   hazelcastPart,
   ignitePart,
   storePart,
+  tablePart,
+  largePart,
+  growthPart,
+  joinPart,
 ]
-const MILLION = 1_000_000
 
 const note = (text: string): void => {
   process.stderr.write(`bench: ${text}\n`)
@@ -42,7 +49,7 @@ const note = (text: string): void => {
 
 async function main(args: readonly string[]): Promise<number> {
   const names = PARTS.map(({ name }) => name)
-  const { json, quick, large, help, only } = parseArguments(args, names)
+  const { json, quick, scale, help, only } = parseArguments(args, names)
   if (help) {
     process.stdout.write(helpText(PARTS))
     return 0
@@ -52,7 +59,8 @@ async function main(args: readonly string[]): Promise<number> {
     rounds: quick ? 2 : 7,
     durationMs: quick ? 100 : 500,
     warmUpMs: quick ? 500 : 10_000,
-    storeEntries: quick ? [100_000] : large ? [MILLION, 10 * MILLION] : [MILLION],
+    storeEntries: quick ? 100_000 : 1_000_000,
+    scale,
     machine,
   }
   note(machineText(machine))
@@ -73,7 +81,7 @@ async function main(args: readonly string[]): Promise<number> {
     },
     note,
   }
-  const parts = PARTS.filter(({ name }) => only.length === 0 || only.includes(name))
+  const parts = PARTS.filter(({ name, isLong }) => (only.length === 0 ? !isLong : only.includes(name)))
   const failures = await runParts(parts, settings, output)
   if (!json) {
     process.stdout.write(`${machineText(machine)}\n\n${tableOf(rows)}\n`)

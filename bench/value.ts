@@ -36,6 +36,14 @@ export function makeKey(id: number): string {
   return `k${String(id).padStart(9, '0')}`
 }
 
+/** Odd, and no factor of the numbers of entries that are used: each of them comes once in as many steps. */
+const STRIDE = 514_229
+
+/** The i-th of `count` entries in an order that scatters them. */
+export function scattered(i: number, count: number): number {
+  return (i * STRIDE) % count
+}
+
 export const keys: readonly string[] = Array.from({ length: KEYS }, (_, id) => makeKey(id))
 export const values: readonly Reading[] = keys.map((_, id) => makeValue(id))
 

@@ -9,7 +9,7 @@ test('parts are named once, several times or with commas', () => {
   expect(parseArguments([], parts)).toEqual({
     json: false,
     quick: false,
-    large: false,
+    scale: 1,
     help: false,
     only: [],
   })
@@ -21,8 +21,21 @@ test('parts are named once, several times or with commas', () => {
   expect(() => parseArguments(['--fast'], parts)).toThrow('--fast')
 })
 
+test('long parts have their full size, a given part of it, or little where rounds are short', () => {
+  const scaleOf = (...args: string[]): number => parseArguments(args, []).scale
+  expect([scaleOf(), scaleOf('--quick'), scaleOf('--quick', '--scale', '0.5')]).toEqual([1, 0.01, 0.5])
+  for (const wrong of ['0', '2', 'much'])
+    expect(() => scaleOf('--scale', wrong)).toThrow(`--scale is ${wrong}`)
+})
+
 test('the help page names every part', () => {
-  expect(helpText([{ name: 'scan', about: 'records a second' }])).toContain('scan  records a second')
+  const text = helpText([
+    { name: 'scan', about: 'records a second' },
+    { name: 'large', about: 'many entries', isLong: true },
+  ])
+  expect(text).toMatch(
+    /Parts:\n {2}scan {3}records a second\n\nParts that take long.*\n {2}large {2}many entries/,
+  )
 })
 
 test('no comparison has two goals, and no goal asks less than its promise', () => {
