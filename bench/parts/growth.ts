@@ -53,10 +53,10 @@ export const growthPart: Part = {
   isLong: true,
   async run(bench) {
     for (const { backups, base, others } of FAMILIES) {
-      const smallest = await startFilled({ ...base, backups })
+      const smallest = await startWarm(bench, { ...base, backups })
       try {
         for (const other of others) {
-          const cluster = await startFilled({ ...other, backups })
+          const cluster = await startWarm(bench, { ...other, backups })
           await compare(bench, backups, [other, base], [cluster, smallest]).finally(cluster.close)
         }
       } finally {
@@ -66,10 +66,14 @@ export const growthPart: Part = {
   },
 }
 
-async function startFilled(options: ClusterOptions): Promise<Cluster> {
+/** With all keys, and with code that has been compiled: members of a larger cluster have each seen less of it. */
+async function startWarm(bench: Bench, options: ClusterOptions): Promise<Cluster> {
   const cluster = await startCluster(options)
   const map = cluster.grid.map<string, Reading>('bench')
   await each(KEYS, (i) => map.put(keys[i]!, values[i]!))
+  const warmUpMs = (bench.settings.warmUpMs / 10) * options.members
+  await rate((id) => map.get(keys[id]!), IN_FLIGHT, warmUpMs)
+  await rate((id) => map.put(keys[id]!, values[id]!), IN_FLIGHT, warmUpMs)
   return cluster
 }
 
@@ -148,6 +152,6 @@ async function idleOf(cluster: Cluster, durationMs: number): Promise<number> {
 }
 
 async function processorMs({ members }: Cluster): Promise<number> {
-  const looks = await Promise.all(members.map((member) => member.look()))
-  return looks.reduce((sum, look) => sum + look.processorMs, 0)
+  const times = await Promise.all(members.map((member) => member.processorMs()))
+  return times.reduce((sum, timeMs) => sum + timeMs, 0)
 }

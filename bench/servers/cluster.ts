@@ -31,6 +31,8 @@ export interface WindowedMember {
   collect(): Promise<Look>
   /** From now on stalls count anew. */
   reset(): Promise<unknown>
+  /** Time on a processor since its start, of all its threads. */
+  processorMs(): Promise<number>
   /** Hands everything over; resolves when the process has ended. */
   leave(): Promise<void>
   stop(): Promise<void>
@@ -105,12 +107,12 @@ async function startWindowed(options: MemberOptions): Promise<WindowedMember> {
   const [{ address }] = (await once(child, 'message')) as [{ address: string }]
   // One order at a time: the channel does not say which question an answer belongs to.
   let last: Promise<unknown> = Promise.resolve()
-  const ask = (order: Order): Promise<Look> => {
+  const ask = <T = Look>(order: Order): Promise<T> => {
     const answer = last.then(async () => {
       const gone = ended.then((): never => {
         throw new Error('the member has ended')
       })
-      const said = once(child, 'message') as Promise<[Look]>
+      const said = once(child, 'message') as Promise<[T]>
       child.send(order)
       return (await Promise.race([said, gone]))[0]
     })
@@ -129,6 +131,7 @@ async function startWindowed(options: MemberOptions): Promise<WindowedMember> {
     look: () => ask('look'),
     collect: () => ask('collect'),
     reset: () => ask('reset'),
+    processorMs: () => ask<number>('processor'),
     leave: () => end('leave'),
     stop: () => end('stop'),
   }

@@ -7,10 +7,13 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { type Member, startMember } from '../../src/member/member.ts'
 import type { MemberOptions } from '../../src/member/options.ts'
-import { StallMeter, type Stalls } from './stall.ts'
+import { NO_STALLS, StallMeter, type Stalls } from './stall.ts'
 
-/** `collect`: a look after a full collection. `reset`: a look, and from then on stalls count anew. */
-export type Order = 'look' | 'collect' | 'reset' | 'leave' | 'stop'
+/**
+ * `collect`: a look after a full collection. `reset`: a look, and from then on stalls count, anew. `processor`: the time that
+ * all threads of this process have had a processor since its start, in milliseconds, and nothing that would cost much.
+ */
+export type Order = 'look' | 'collect' | 'reset' | 'processor' | 'leave' | 'stop'
 
 export interface Look {
   readonly entries: number
@@ -18,9 +21,7 @@ export interface Look {
   readonly storeBytes: number
   readonly residentBytes: number
   readonly heapBytes: number
-  /** Of all threads, since the start. */
-  readonly processorMs: number
-  /** Since the last reset; looks and their collections are not counted. */
+  /** Since the last reset, zero without one; looks and their collections are not counted. */
   readonly stalls: Stalls
   /** Place in the configuration log. */
   readonly epochSeq: number
@@ -34,7 +35,8 @@ setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
 
 const options = JSON.parse(process.argv[2]!) as MemberOptions
-const meter = new StallMeter()
+/** Made when it is first wanted, for it takes some hundredths of a processor. */
+let meter: StallMeter | undefined
 const member = await startMember(options)
 process.on('message', (order) => void obey(order as Order))
 process.once('disconnect', () => process.exit(1))
@@ -42,30 +44,37 @@ process.send?.({ address: member.address })
 process.stdout.write('ready\n')
 
 async function obey(order: Order): Promise<void> {
-  if (order === 'look' || order === 'collect' || order === 'reset') {
-    meter.aside(() => {
-      if (order === 'collect') collect()
-      process.send?.(lookAt(member, meter.stalls))
-    })
-    if (order === 'reset') meter.reset()
+  if (order === 'leave' || order === 'stop') {
+    await (order === 'leave' ? member.leave() : member.stop())
+    process.exit(0)
+  }
+  if (order === 'processor') {
+    const { user, system } = process.cpuUsage()
+    process.send?.((user + system) / 1000)
     return
   }
-  await (order === 'leave' ? member.leave() : member.stop())
-  process.exit(0)
+  const answer = (): void => {
+    if (order === 'collect') collect()
+    process.send?.(lookAt(member, meter?.stalls))
+  }
+  if (meter === undefined) answer()
+  else meter.aside(answer)
+  if (order === 'reset') {
+    meter ??= new StallMeter()
+    meter.reset()
+  }
 }
 
-function lookAt(member: Member, stalls: Stalls): Look {
+function lookAt(member: Member, stalls: Stalls | undefined): Look {
   const { entries, storeBytes, epochSeq, partitions, members } = member.status()
   const wanted = Math.min((options.backups ?? 0) + 1, members.length)
-  const { user, system } = process.cpuUsage()
   const { rss, heapUsed } = process.memoryUsage()
   return {
     entries,
     storeBytes,
     residentBytes: rss,
     heapBytes: heapUsed,
-    processorMs: (user + system) / 1000,
-    stalls,
+    stalls: stalls ?? NO_STALLS,
     epochSeq,
     isWhole: partitions.every(({ inSync }) => inSync.length === wanted),
     copies: partitions.filter(({ inSync }) => inSync.includes(member.name)).length,

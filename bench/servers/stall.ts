@@ -20,6 +20,8 @@ export interface Stalls {
   readonly above5Ms: number
 }
 
+export const NO_STALLS: Stalls = { ownMs: 0, wallMs: 0, collectionMs: 0, above5Ms: 0 }
+
 const EVERY_MS = 1
 const ABOVE_MS = 5
 
