@@ -11,6 +11,16 @@ import type { Call } from './load.ts'
 
 const STEP_MS = 1
 
+/** Says when a step is due, for it sleeps with the precision of the system, which timers of an event loop do not have. */
+const METRONOME = `
+  const { parentPort, workerData: stepMs } = require('node:worker_threads')
+  const nothing = new Int32Array(new SharedArrayBuffer(4))
+  const startMs = performance.now()
+  for (let step = 1; ; step++) {
+    Atomics.wait(nothing, 0, 0, Math.max(0, startMs + step * stepMs - performance.now()))
+    parentPort.postMessage(step)
+  }`
+
 export class Flow {
   readonly #calls: readonly { readonly call: Call; readonly times: number[] }[]
   readonly #perStep: number
@@ -27,7 +37,7 @@ export class Flow {
   constructor(calls: readonly Call[], perSecond: number) {
     this.#calls = calls.map((call) => ({ call, times: [] }))
     this.#perStep = Math.max(1, Math.round((perSecond * STEP_MS) / 1000))
-    this.#metronome = new Worker(new URL('./servers/metronome.js', import.meta.url), { workerData: STEP_MS })
+    this.#metronome = new Worker(METRONOME, { eval: true, workerData: STEP_MS })
     this.#metronome.on('message', () => this.#step())
   }
 
