@@ -25,6 +25,9 @@ export class Flow {
   readonly #calls: readonly { readonly call: Call; readonly times: number[] }[]
   readonly #perStep: number
   readonly #metronome: Worker
+  /** Resolves when calls begin to leave. */
+  readonly begun: Promise<void>
+  #begun: () => void = () => {}
   /** When the metronome was first heard: before that it was being started. */
   #startMs = Number.NaN
   #steps = 0
@@ -37,6 +40,9 @@ export class Flow {
   constructor(calls: readonly Call[], perSecond: number) {
     this.#calls = calls.map((call) => ({ call, times: [] }))
     this.#perStep = Math.max(1, Math.round((perSecond * STEP_MS) / 1000))
+    this.begun = new Promise((resolve) => {
+      this.#begun = resolve
+    })
     this.#metronome = new Worker(METRONOME, { eval: true, workerData: STEP_MS })
     this.#metronome.on('message', () => this.#step())
   }
@@ -48,7 +54,10 @@ export class Flow {
 
   /** Sends what is due. The message of a step may be late; it is then late for all steps since. */
   #step(): void {
-    if (Number.isNaN(this.#startMs)) this.#startMs = performance.now()
+    if (Number.isNaN(this.#startMs)) {
+      this.#startMs = performance.now()
+      this.#begun()
+    }
     const due = Math.floor((performance.now() - this.#startMs) / STEP_MS)
     for (; this.#steps < due; this.#steps++)
       for (let i = 0; i < this.#perStep; i++, this.#sent++)

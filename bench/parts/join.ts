@@ -84,6 +84,7 @@ async function cycleOf(bench: Bench, cluster: Cluster, entries: number, beforeMs
     ],
     PER_SECOND,
   )
+  await flow.begun
   // Two loops' first seconds: connections and compilation, after the loading.
   await delay(beforeMs / 2)
   const before = await spanOf(() => delay(beforeMs))

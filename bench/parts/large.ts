@@ -20,7 +20,7 @@ import type { Churn, Churned, ChurnOptions } from '../servers/churn.ts'
 import { type Cluster, startCluster } from '../servers/cluster.ts'
 import type { Look } from '../servers/member.ts'
 import { startRedis } from '../servers/redis.ts'
-import type { Stalls } from '../servers/stall.ts'
+import type { Stalls, Turns } from '../servers/stall.ts'
 import { percentilesOf } from '../statistics.ts'
 import { short } from '../table.ts'
 import { makeKey, makeValue, type Reading, scattered } from '../value.ts'
@@ -49,6 +49,8 @@ interface Member {
   readonly entries: number
   readonly cluster: Cluster
 }
+
+type Longest = 'ownMs' | 'wallMs' | 'collectionMs'
 
 /** What one turn has shown. */
 interface Turn {
@@ -160,6 +162,7 @@ async function turnOf(bench: Bench, { cluster, entries }: Member, churn: Churn):
     ],
     PER_SECOND,
   )
+  await flow.begun
   await delay(bench.settings.durationMs * TURN_FACTOR)
   await flow.stop()
   const { stalls } = await member.look()
@@ -180,10 +183,10 @@ function addStallRows(
   ours: readonly Stalls[],
   small: readonly Stalls[] | undefined = undefined,
 ): void {
-  const longest = (all: readonly Stalls[], kind: keyof Stalls, name: string): Result =>
+  const longest = (all: readonly Stalls[], kind: Longest, name: string): Result =>
     resultOf(name, '', [{ value: Math.max(...all.map((stalls) => stalls[kind])) }])
   const fixed = resultOf('fixed', '', [{ value: PROMISED_MS }])
-  const add = (kind: keyof Stalls, what: string, rival: Result): void =>
+  const add = (kind: Longest, what: string, rival: Result): void =>
     bench.addRow(
       { bench: `${what} ms, ${when}`, inFlight: null, better: 'lower' },
       longest(ours, kind, 'actorgrid'),
@@ -195,7 +198,12 @@ function addStallRows(
   add('wallMs', 'longest stall with what others did', fixed)
   add('collectionMs', 'longest collection', fixed)
   const above = ours.reduce((sum, { above5Ms }) => sum + above5Ms, 0)
-  bench.note(`${above} stalls above 5 ms, ${when}`)
+  const longestTurn = (kind: keyof Turns): string =>
+    `${short(Math.max(...ours.map(({ turnsMs }) => turnsMs[kind])))} ms`
+  bench.note(
+    `${above} stalls above 5 ms, ${when}; longest turns: a client's frame ${longestTurn('clientFrame')}, ` +
+      `a portion of housekeeping ${longestTurn('work')}, a beat ${longestTurn('tick')}`,
+  )
 }
 
 function addHeapRows(bench: Bench, suffix: string, before: Look, after: Look): void {

@@ -5,6 +5,7 @@
 
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { Engine } from '../../src/core/engine/engine.ts'
 import { type Member, startMember } from '../../src/member/member.ts'
 import type { MemberOptions } from '../../src/member/options.ts'
 import { NO_STALLS, StallMeter, type Stalls } from './stall.ts'
@@ -60,7 +61,7 @@ async function obey(order: Order): Promise<void> {
   if (meter === undefined) answer()
   else meter.aside(answer)
   if (order === 'reset') {
-    meter ??= new StallMeter()
+    meter ??= new StallMeter(Engine.prototype)
     meter.reset()
   }
 }

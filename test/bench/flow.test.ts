@@ -90,3 +90,25 @@ test('a call that fails is told when the loop is stopped', async () => {
   await made
   await expect(flow.stop()).rejects.toThrow('a call failed under load')
 })
+
+test('a loop that is stopped waits for what is still to be answered', async () => {
+  const { call, made } = counted(100)
+  let sent = 0
+  const flow = new Flow(
+    [
+      async () => {
+        sent++
+        await call()
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      },
+    ],
+    10_000,
+  )
+  await flow.begun
+  expect(sent).toBe(0)
+  await made
+  await flow.stop()
+  const [times] = flow.between(...always)
+  expect(times!.length).toBe(sent)
+  expect(times!.every((ms) => ms >= 19)).toBe(true)
+})

@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest'
 import { each } from '../../bench/filling.ts'
 import { shareThatFits } from '../../bench/memory.ts'
-import { StallMeter } from '../../bench/servers/stall.ts'
+import { type EngineMethods, StallMeter } from '../../bench/servers/stall.ts'
 import { scattered } from '../../bench/value.ts'
 
 const GIB = 2 ** 30
@@ -55,4 +55,25 @@ test('a stall is seen in full, and what is done aside is not', async () => {
   meter.reset()
   await aLoopLater()
   expect(meter.stalls.ownMs).toBeLessThan(STALL_MS - 10)
+})
+
+test('turns of an engine are timed, each kind by itself, and nothing about them changes', () => {
+  const engine = {
+    clientFrame: (_link: unknown, _bytes: unknown, start: number, end: number) => start + end,
+    work: () => {
+      for (const startMs = performance.now(); performance.now() - startMs < 20; ) {}
+      return true
+    },
+    tick: () => {},
+  }
+  const untouched = { ...engine }
+  const meter = new StallMeter(engine as unknown as EngineMethods)
+  expect([engine.clientFrame('link', 'bytes', 3, 4), engine.work()]).toEqual([7, true])
+  expect(engine.work).not.toBe(untouched.work)
+  const { clientFrame, work, tick } = meter.stalls.turnsMs
+  expect(work).toBeGreaterThanOrEqual(20)
+  expect(clientFrame).toBeGreaterThan(0)
+  expect(tick).toBe(0)
+  meter.reset()
+  expect(meter.stalls.turnsMs.work).toBe(0)
 })
