@@ -90,11 +90,13 @@ async function cycleOf(bench: Bench, cluster: Cluster, entries: number, beforeMs
   const before = await spanOf(() => delay(beforeMs))
   const copies = Math.floor((PARTITIONS * (BACKUPS + 1)) / (MEMBERS + 1))
   let member = cluster.members[0]!
+  bench.note('a member joins')
   const join = await spanOf(async () => {
     member = await cluster.add()
     return atRest(member, copies)
   })
   const given = await member.look()
+  bench.note(`it has ${given.copies} partitions, and leaves`)
   const leave = await spanOf(() => member.leave())
   await atRest(cluster.members[0]!, PARTITIONS)
   await flow.stop()

@@ -153,7 +153,10 @@ export async function atRest(member: WindowedMember, copiesMin: number): Promise
       changedMs = nowMs
     }
     if (isWhole && copies >= copiesMin && nowMs - changedMs > REST_MS) return changedMs
-    if (nowMs > limitMs) throw new Error(`partitions were not at rest within ${REST_WITHIN_MS} ms`)
+    if (nowMs > limitMs)
+      throw new Error(
+        `not at rest within ${REST_WITHIN_MS} ms: ${copies} copies, ${isWhole ? 'all' : 'not all'} replicas in sync`,
+      )
     await delay(LOOK_EVERY_MS)
   }
 }
