@@ -40,6 +40,7 @@ export class Pulse {
       if (!owner) continue
       owner.confirmations.askAgain()
       const { commit, log, reference } = owner
+      if (log.peers.size === 0) continue
       const alone = answersAlone(owner, now)
       for (const peer of log.peers.values()) {
         if (peer.transfer) continue
