@@ -233,6 +233,22 @@ describe('the order of calls on one key', () => {
     expect(sent()).toEqual([Operation.put, Operation.get])
   })
 
+  test('what a backup answers says nothing of a write that was given up', async () => {
+    cluster.partitions[0]!.backups = [cluster.members[1]!]
+    cluster.version++
+    cluster.pushView()
+    cluster.intercept = ({ operation }) => (operation === Operation.put ? 'drop' : undefined)
+    const giveUp = new AbortController()
+    const put = map.put(here, 'mine', { signal: giveUp.signal })
+    await cluster.until(() => sent().length === 1)
+    giveUp.abort()
+    await expect(put).rejects.toMatchObject({ code: 'ABORTED' })
+    expect(await map.get(here, { read: 'any' })).toBe('link')
+    expect(grid.metrics.backupReads).toBe(1)
+    expect(await map.get(here)).toBe('link')
+    expect(reader.asked).toEqual([])
+  })
+
   test('behind a call that is not answered a read goes the way of it, though a later one has been', async () => {
     cluster.intercept = ({ operation }) => (operation === Operation.put ? 'drop' : undefined)
     const put = map.put(here, 'mine')
