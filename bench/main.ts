@@ -19,6 +19,7 @@ import { ignitePart } from './parts/ignite.ts'
 import { joinPart } from './parts/join.ts'
 import { largePart } from './parts/large.ts'
 import { natsKvPart } from './parts/nats-kv.ts'
+import { nearCachePart } from './parts/near-cache.ts'
 import { redisPart } from './parts/redis.ts'
 import { scanPart } from './parts/scan.ts'
 import { storePart } from './parts/store.ts'
@@ -29,6 +30,7 @@ import { missingText, tableOf } from './table.ts'
 const PARTS: readonly Part[] = [
   scanPart,
   embeddedPart,
+  nearCachePart,
   redisPart,
   backupPart,
   counterPart,
