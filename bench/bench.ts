@@ -40,7 +40,6 @@ export interface Settings {
   readonly durationMs: number
   /** How long a side is loaded before it is compared, where it begins slowly (a JVM). */
   readonly warmUpMs: number
-  readonly storeEntries: number
   /** Of the sizes of the long parts; 1 is what their goals are about. */
   readonly scale: number
   readonly machine: Machine

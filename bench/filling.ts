@@ -15,9 +15,13 @@ import { makeKey, makeValue, pack, type Reading, scattered } from './value.ts'
 export interface Store {
   readonly name: string
   readonly version: string
-  put(id: number, value: number): Promise<unknown>
+  /** Puts an entry for each i from `from` up to, not including, `to`, in one call. */
+  put(from: number, to: number, keyOf: NumberOf): Promise<unknown>
   memory(): Promise<Memory>
 }
+
+/** The number of the key of the i-th entry that is put; its value has the number i. */
+export type NumberOf = (i: number) => number
 
 /** Bytes. */
 export interface Memory {
@@ -33,14 +37,17 @@ export interface Filled {
   readonly overwrittenPerSecond: number
 }
 
-const IN_FLIGHT = 512
+/** Entries in a call, and calls at a time. */
+const BATCH = 1000
+const IN_FLIGHT = 2
 
 export function gridStore({ grid, members }: Cluster): Store {
   const map = grid.map<string, Reading>('bench')
   return {
     name: 'actorgrid',
     version: '',
-    put: (id, value) => map.put(makeKey(id), makeValue(value)),
+    put: (from, to, keyOf) =>
+      map.putAll(range(from, to).map((i) => [makeKey(keyOf(i)), makeValue(i)] as const)),
     async memory() {
       const { storeBytes, residentBytes } = await members[0]!.look()
       return { accounted: storeBytes, resident: residentBytes }
@@ -49,11 +56,12 @@ export function gridStore({ grid, members }: Cluster): Store {
 }
 
 export function redisStore(redis: RedisServer): Store {
-  const client = redis.ioredis({ enableAutoPipelining: true })
+  const client = redis.ioredis()
   return {
     name: 'Redis',
     version: redis.version,
-    put: (id, value) => client.set(makeKey(id), pack(makeValue(value))),
+    put: (from, to, keyOf) =>
+      client.mset(range(from, to).flatMap((i) => [makeKey(keyOf(i)), pack(makeValue(i))])),
     async memory() {
       const info = await client.info()
       const pid = /process_id:(\d+)/.exec(info)?.[1]
@@ -78,23 +86,35 @@ export async function fillAndOverwrite(
       resident: (resident - before.resident) / entries,
     }
   }
-  const loadedPerSecond = await each(entries, (i) => store.put(i, i))
+  const loadedPerSecond = await inBatches(entries, (from, to) => store.put(from, to, (i) => i))
   const loaded = await anEntry()
   await between()
-  const overwrite = (i: number): Promise<unknown> => store.put(scattered(i, entries), i)
-  const overwrittenPerSecond = await each(overwrites, overwrite)
+  const overwrittenPerSecond = await inBatches(overwrites, (from, to) =>
+    store.put(from, to, (i) => scattered(i, entries)),
+  )
   return { loaded, overwritten: await anEntry(), loadedPerSecond, overwrittenPerSecond }
 }
 
-/** Calls for each number below `count`, so many at a time; how many a second that were. */
-export async function each(count: number, call: (i: number) => Promise<unknown>): Promise<number> {
+/** Calls for all numbers below `count`, a batch in each call; how many numbers a second that were. */
+export async function inBatches(
+  count: number,
+  call: (from: number, to: number) => Promise<unknown>,
+): Promise<number> {
   const startMs = performance.now()
   let next = 0
   const worker = async (): Promise<void> => {
-    while (next < count) await call(next++)
+    while (next < count) {
+      const from = next
+      next = Math.min(count, from + BATCH)
+      await call(from, next)
+    }
   }
   await Promise.all(Array.from({ length: IN_FLIGHT }, worker))
   return (count / (performance.now() - startMs)) * 1000
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, i) => from + i)
 }
 
 /** `suffix` tells rows of different sizes apart. */

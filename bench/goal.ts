@@ -41,8 +41,6 @@ export const GOALS: readonly Goal[] = [
   { bench: 'put ops/s', inFlight: 512, rival: 'hazelcast-client', goal: 5, atLeast: 3 },
   { bench: 'get ops/s', inFlight: 64, rival: 'NATS KV', goal: 8, atLeast: 5 },
   { bench: 'put ops/s', inFlight: 64, rival: 'NATS KV', goal: 8, atLeast: 5 },
-  { bench: 'store bytes/entry', inFlight: null, rival: 'Redis', goal: 0.9, atLeast: 1.1 },
-  { bench: 'store bytes/entry overwritten', inFlight: null, rival: 'Redis', goal: 0.9, atLeast: 1.1 },
   { bench: 'near cache get ops/s', inFlight: 1, rival: 'fixed', goal: 1, atLeast: 0.6 },
   { bench: 'embedded get ops/s', inFlight: 1, rival: 'fixed', goal: 1, atLeast: 0.7 },
   { bench: 'store bytes/entry, 10 M entries', inFlight: null, rival: 'Redis', goal: 0.9, atLeast: 1.1 },

@@ -22,7 +22,6 @@ import { natsKvPart } from './parts/nats-kv.ts'
 import { nearCachePart } from './parts/near-cache.ts'
 import { redisPart } from './parts/redis.ts'
 import { scanPart } from './parts/scan.ts'
-import { storePart } from './parts/store.ts'
 import { tablePart } from './parts/table.ts'
 import type { Missing, Row } from './row.ts'
 import { missingText, tableOf } from './table.ts'
@@ -38,11 +37,10 @@ const PARTS: readonly Part[] = [
   natsKvPart,
   hazelcastPart,
   ignitePart,
-  storePart,
   tablePart,
   largePart,
-  growthPart,
   joinPart,
+  growthPart,
 ]
 
 const note = (text: string): void => {
@@ -61,7 +59,6 @@ async function main(args: readonly string[]): Promise<number> {
     rounds: quick ? 2 : 7,
     durationMs: quick ? 100 : 500,
     warmUpMs: quick ? 500 : 10_000,
-    storeEntries: quick ? 100_000 : 1_000_000,
     scale,
     machine,
   }

@@ -7,10 +7,9 @@
 
 import type { Bench, Part } from '../bench.ts'
 import { orderOf, type Result, resultOf } from '../contest.ts'
-import { each } from '../filling.ts'
 import { rate } from '../load.ts'
 import { type Cluster, type ClusterOptions, startCluster } from '../servers/cluster.ts'
-import { KEYS, keys, type Reading, values } from '../value.ts'
+import { keys, type Reading, values } from '../value.ts'
 
 const IN_FLIGHT = 512
 const OPERATIONS = ['get', 'put'] as const
@@ -70,7 +69,7 @@ export const growthPart: Part = {
 async function startWarm(bench: Bench, options: ClusterOptions): Promise<Cluster> {
   const cluster = await startCluster(options)
   const map = cluster.grid.map<string, Reading>('bench')
-  await each(KEYS, (i) => map.put(keys[i]!, values[i]!))
+  await map.putAll(keys.map((key, i) => [key, values[i]!] as const))
   const warmUpMs = (bench.settings.warmUpMs / 10) * options.members
   await rate((id) => map.get(keys[id]!), IN_FLIGHT, warmUpMs)
   await rate((id) => map.put(keys[id]!, values[id]!), IN_FLIGHT, warmUpMs)

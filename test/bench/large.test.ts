@@ -1,7 +1,7 @@
 /** What the long parts compute beside their measurements: sizes that fit, orders that scatter, stalls. */
 
 import { expect, test } from 'vitest'
-import { each } from '../../bench/filling.ts'
+import { inBatches } from '../../bench/filling.ts'
 import { shareThatFits } from '../../bench/memory.ts'
 import { type EngineMethods, StallMeter } from '../../bench/servers/stall.ts'
 import { scattered } from '../../bench/value.ts'
@@ -20,18 +20,18 @@ test('every entry comes once in as many steps', () => {
     expect(new Set(Array.from({ length: count }, (_, i) => scattered(i, count))).size).toBe(count)
 })
 
-test('each number is called once, not all at a time', async () => {
+test('each number is in one batch, of which two are under way at a time', async () => {
   const called: number[] = []
   let underWay = 0
   let most = 0
-  await each(2000, async (i) => {
-    called.push(i)
+  await inBatches(3500, async (from, to) => {
+    for (let i = from; i < to; i++) called.push(i)
     most = Math.max(most, ++underWay)
     await Promise.resolve()
     underWay--
   })
   expect(called).toEqual(called.map((_, i) => i))
-  expect([called.length, most]).toEqual([2000, 512])
+  expect([called.length, most]).toEqual([3500, 2])
 })
 
 test('a stall is seen in full, and what is done aside is not', async () => {

@@ -167,7 +167,7 @@ function enter(size: number, depthLeft: number): void {
 /**
  * Short texts met before, by a hash of three of their bytes and their size. The objects of a map mostly have the same few
  * names, and many of their texts are few as well: to compare one is faster than to make it. An object of 119 bytes with
- * six names and three short texts is read in 0.8 of the time that it takes with names alone.
+ * six names and three short texts is read in 0.85 of the time that it takes with names alone.
  */
 const TEXTS = 2048
 const TEXT_BYTES_MAX = 24
