@@ -17,7 +17,7 @@ test('the code in README.md is the code of the examples, which are compiled and 
     files.push(file)
     return `\`\`\`ts ${file}\n${read(file)}\`\`\``
   })
-  expect(files).toEqual(['examples/smooth.ts', 'examples/tour.ts', 'examples/embedded.ts'])
+  expect(files).toEqual(['examples/smooth.ts', 'examples/tour.ts'])
   if (process.env.UPDATE_README === '1') writeFileSync(new URL('README.md', ROOT), wanted)
   else expect(readme).toBe(wanted)
 })
