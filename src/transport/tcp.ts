@@ -30,6 +30,11 @@ const KEEPALIVE_DELAY_MS = 10_000
 /** Connections of one listener that have not sent their hello; one more and the oldest is refused. */
 const WAITING_CONNECTIONS_MAX = 256
 const READ_BUFFER_BYTES = 64 * 1024
+/**
+ * Read from one socket before everything else has its turn. While reads fill their buffer the event loop goes on with
+ * the same socket, up to 32 times: 2 MiB of writes are some 40 ms in which no timer runs and nobody else is read.
+ */
+const BURST_BYTES = 2 * READ_BUFFER_BYTES
 
 const SOCKET_OPTIONS = {
   noDelay: true,
@@ -203,6 +208,10 @@ class Connection implements Wire {
   }
   /** Whether this side has dialled. */
   #dialled = false
+  #burstBytes = 0
+  /** Why nothing is read: the link does not want to, or others are to have their turn. */
+  #paused = false
+  #resting = false
   /** When this side, which was dialled, last showed that it is there. */
   #answeredMs = Number.NEGATIVE_INFINITY
 
@@ -226,6 +235,8 @@ class Connection implements Wire {
   }
 
   receive(chunk: Buffer): void {
+    this.#burstBytes = chunk.length < READ_BUFFER_BYTES ? 0 : this.#burstBytes + chunk.length
+    if (this.#burstBytes >= BURST_BYTES) this.#rest()
     if (this.#refused || this.#link?.closed) return
     try {
       if (this.#link === undefined) this.#greet(chunk)
@@ -236,6 +247,16 @@ class Connection implements Wire {
     } catch (error) {
       this.fail(asGridError(error))
     }
+  }
+
+  #rest(): void {
+    this.#burstBytes = 0
+    this.#resting = true
+    this.socket.pause()
+    setImmediate(() => {
+      this.#resting = false
+      if (!this.#paused) this.socket.resume()
+    })
   }
 
   #answer(): void {
@@ -310,11 +331,13 @@ class Connection implements Wire {
   }
 
   pause(): void {
+    this.#paused = true
     this.socket.pause()
   }
 
   resume(): void {
-    this.socket.resume()
+    this.#paused = false
+    if (!this.#resting) this.socket.resume()
   }
 
   end(): void {

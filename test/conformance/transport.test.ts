@@ -3,6 +3,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { createServer as createHttpServer } from 'node:http'
 import { createConnection, createServer, type Socket } from 'node:net'
+import { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { GridError } from '../../src/core/base/errors.ts'
 import { defaultLimits, outputPauseBytes } from '../../src/core/base/limits.ts'
@@ -556,6 +557,36 @@ describe('tcp hello', () => {
     for (let i = 0; i < bytes.length - 5; i++) expect(reader.push(bytes.subarray(i, i + 1))).toBeUndefined()
     expect(reader.push(bytes.subarray(bytes.length - 5))).toMatchObject(client)
     expect(reader.rest).toBe(1)
+  })
+})
+
+describe('tcp peers that send much', () => {
+  /** Has a thread of its own, so that it sends while this one is busy. */
+  const SENDER = `
+    const { workerData: { port, first, frame, count } } = require('node:worker_threads')
+    const socket = require('node:net').connect(port, '127.0.0.1')
+    socket.write(first)
+    socket.write(Buffer.concat(Array.from({ length: count }, () => frame)))`
+
+  it('do not keep the event loop from everything else', async () => {
+    const server = new Recorder()
+    const { address } = await listen(new TcpTransport({ limits: defaultLimits }), () => server)
+    const frame = Buffer.alloc(16 * 1024, '!')
+    sealFrame(frame, 0, frame.length)
+    const [port, count] = [Number(address.split(':')[1]), 1024]
+    const workerData = { port, first: encodeHello(client), frame, count }
+    const sender = new Worker(SENDER, { eval: true, workerData })
+    const busy = new Int32Array(new SharedArrayBuffer(4))
+    let most = 0
+    for (let bytes = 0; bytes < count * (frame.length - 8); ) {
+      bytes = server.bytes
+      // Meanwhile there comes more than one turn may read.
+      Atomics.wait(busy, 0, 0, 2)
+      await new Promise((resolve) => setImmediate(resolve))
+      most = Math.max(most, server.bytes - bytes)
+    }
+    expect(most).toBeLessThanOrEqual(256 * 1024)
+    await sender.terminate()
   })
 })
 
