@@ -16,13 +16,23 @@ import { bareBytesAt, hashAt, mapAt, moveBare } from './record.ts'
 /** Part of the pool in use above which garbage is tolerated less. */
 const PRESSURE = 7 / 8
 
+/**
+ * Where entries are overwritten at random, 1.2 records are moved for each that is written; 0.32 would be 0.75 (Rosenblum and
+ * Ousterhout, TOCS 1992), but then an entry of 119 bytes takes 242 bytes, index and all, instead of 221.
+ */
+const GARBAGE_RATIO_MAX = 0.25
+
 export class Compaction {
   readonly #table: BlockTable
   readonly #maps: readonly (MapIndex | undefined)[]
   readonly #garbageRatioMax: number
   #victim: Block | undefined = undefined
 
-  constructor(table: BlockTable, maps: readonly (MapIndex | undefined)[], garbageRatioMax: number) {
+  constructor(
+    table: BlockTable,
+    maps: readonly (MapIndex | undefined)[],
+    garbageRatioMax = GARBAGE_RATIO_MAX,
+  ) {
     this.#table = table
     this.#maps = maps
     this.#garbageRatioMax = garbageRatioMax

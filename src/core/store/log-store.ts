@@ -41,7 +41,7 @@ export interface LogStoreOptions {
   readonly history: History
   /** Mixed into every hash; `page` positions of two stores agree if their seeds do. */
   readonly seed: number
-  /** Share of dead bytes in plain blocks above which `compactStep` works. Default 0.32. */
+  /** Share of dead bytes in plain blocks above which `compactStep` works. Default 0.25. */
   readonly garbageRatioMax?: number | undefined
 }
 
@@ -72,7 +72,7 @@ export class LogStore implements HistoryKeeper {
     this.#history = options.history
     this.#table = new BlockTable(options.pool, options.history)
     this.#entries = new Entries(this.#table, options.pool, options.seed)
-    this.#compaction = new Compaction(this.#table, this.#entries.maps, options.garbageRatioMax ?? 0.32)
+    this.#compaction = new Compaction(this.#table, this.#entries.maps, options.garbageRatioMax)
     this.#expiry = new Expiry(this.#table)
   }
 

@@ -241,7 +241,7 @@ describe('LogStore', () => {
       if (i % 100 !== 0) continue
       store.release(store.head + 1)
       while (store.compactStep(100));
-      expect(store.garbageRatio).toBeLessThanOrEqual(0.32)
+      expect(store.garbageRatio).toBeLessThanOrEqual(0.25)
     }
     // 144 bytes of record, at most 1/3 garbage, 14 of index, and what is open.
     expect(store.totalBytes / 5000).toBeLessThan(144 * 1.55 + 14)
