@@ -27,14 +27,10 @@ import { LocalCalls } from './local-calls.ts'
 import type { MapGate } from './map-catalog.ts'
 import { type AnyCallOptions, READ_STALE_MS } from './options.ts'
 import type { Peer } from './peer.ts'
-import { type Decoder, isWrite, PendingCall } from './pending-call.ts'
+import { type Decoder, isWrite, PendingCall, type Settling } from './pending-call.ts'
 import { Spread, writeFreshnessOf } from './spread.ts'
+import { Sweeper } from './sweeper.ts'
 
-const SWEEP_MS = 50
-/** A sweep this late says that this process stood still; replies may be waiting to be read. */
-const STALL_MS = 1000
-/** The wall clock ahead of the monotonic one by so much says that the machine slept, for longer than is known. */
-const SLEPT_MS = 60_000
 /** Left free in a frame for its header. */
 const FRAME_SPARE_BYTES = 64
 
@@ -67,11 +63,13 @@ export interface CallsOptions {
 }
 
 // The executor of every call's promise: it hands the two functions over without a closure for each.
-let takenResolve!: (result: unknown) => void
-let takenReject!: (error: unknown) => void
+const taken: { resolve: Settling['resolve']; reject: Settling['reject'] } = {
+  resolve: () => {},
+  reject: () => {},
+}
 const take = (resolve: (result: unknown) => void, reject: (error: unknown) => void): void => {
-  takenResolve = resolve
-  takenReject = reject
+  taken.resolve = resolve
+  taken.reject = reject
 }
 
 export class Calls {
@@ -79,7 +77,7 @@ export class Calls {
   readonly metrics: ClientMetrics
   readonly #timeoutMs: number
   readonly #nowMs: () => number
-  readonly #wallMs: () => number
+  readonly #sweeper: Sweeper
   readonly #handler: CallsHandler
   readonly #local: LocalCalls | undefined
   /** Where messages are written that cannot leave at once. */
@@ -90,10 +88,6 @@ export class Calls {
   #encoding = false
   #pending = 0
   #pendingBytes = 0
-  #sweeper: NodeJS.Timeout | undefined
-  #sweptMs = 0
-  /** The wall clock less the monotonic one, when they were last compared. */
-  #offsetMs = 0
   /** Lanes that calls have left, so that waiting ones may move up. */
   readonly #stirred = new Set<Lane>()
 
@@ -102,15 +96,31 @@ export class Calls {
     this.metrics = metrics
     this.#timeoutMs = options.timeoutMs
     this.#nowMs = options.nowMs
-    this.#wallMs = options.wallMs
     this.#handler = handler
     this.#local = options.local && new LocalCalls(options.local, options.limits)
     this.#spread = new Spread((peer) => handler.connect(peer))
+    this.#sweeper = new Sweeper({
+      nowMs: options.nowMs,
+      wallMs: options.wallMs,
+      isIdle: () => this.#pending === 0 && !handler.isWatching,
+      sweep: (nowMs) => this.#sweep(nowMs),
+      slept: (sleptMs) => this.#slept(sleptMs),
+    })
   }
 
   /** Whether so many bytes await their answers that whoever can wait should: half of what may. */
   get isCrowded(): boolean {
     return this.#pendingBytes > 2 * this.limits.outputBytesMax
+  }
+
+  /** Whether a member in this process may answer reads. */
+  get isBeside(): boolean {
+    return this.#local !== undefined
+  }
+
+  /** How many partitions there are. */
+  get partitionCount(): number {
+    return this.#handler.lanes.length
   }
 
   /** Calls that have not been answered. */
@@ -141,10 +151,27 @@ export class Calls {
       const partition = this.partitionOfKey(key)
       const answer = this.#local && this.#readLocal(gate, operation, partition, key, decode, options)
       if (answer !== undefined) return answer
-      return this.#submit(gate, operation, partition, key, write, a, b, decode, options)
+      return this.#promised(gate, operation, partition, key, write, a, b, decode, options)
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  /** As `callPartition`, for `settling`: no promise is made, and it throws. */
+  callPartitionFor(
+    settling: Settling,
+    tag: unknown,
+    gate: MapGate,
+    operation: Operation,
+    partition: number,
+    write: ArgumentWriter,
+    a: unknown,
+    b: unknown,
+    decode: Decoder,
+    options: AnyCallOptions | undefined,
+  ): void {
+    this.#scratch.clear()
+    this.submit(settling, tag, gate, operation, partition, write, a, b, decode, options)
   }
 
   /** The result of what the member in this process can answer; undefined for all else, whatever is wrong with it. */
@@ -181,14 +208,13 @@ export class Calls {
   ): Promise<unknown> {
     try {
       this.#scratch.clear()
-      return this.#submit(gate, operation, partition, undefined, write, a, b, decode, options)
+      return this.#promised(gate, operation, partition, undefined, write, a, b, decode, options)
     } catch (error) {
       return Promise.reject(error)
     }
   }
 
-  /** The key's bytes, if any, stand in the scratch buffer. */
-  #submit(
+  #promised(
     gate: MapGate,
     operation: Operation,
     partition: number,
@@ -199,6 +225,29 @@ export class Calls {
     decode: Decoder,
     options: AnyCallOptions | undefined,
   ): Promise<unknown> {
+    const promise = new Promise<unknown>(take)
+    this.submit(taken, key, gate, operation, partition, write, a, b, decode, options)
+    return promise
+  }
+
+  /**
+   * Makes a call on the key that `partitionOfKey` was asked for last. `settling`, of which only the two functions are kept,
+   * knows it by `tag`: many calls may have one end, and none of them a promise. @throws GridError instead of rejecting
+   */
+  submit(
+    settling: Settling,
+    tag: unknown,
+    gate: MapGate,
+    operation: Operation,
+    partition: number,
+    write: ArgumentWriter,
+    a: unknown,
+    b: unknown,
+    decode: Decoder,
+    options: AnyCallOptions | undefined,
+  ): void {
+    // Before a getter of a value can make a call of its own, which is refused after its promise was made.
+    const { resolve, reject } = settling
     const lane = this.#handler.lanes[partition]
     if (this.#handler.closed || lane === undefined)
       throw new GridError('CLOSED', 'the client has been closed')
@@ -246,7 +295,7 @@ export class Calls {
       partition,
       operation,
       decode,
-      key,
+      tag,
       nowMs + timeoutMs,
       timeoutMs,
       w.buffer,
@@ -254,9 +303,8 @@ export class Calls {
       size,
       lane,
     )
-    const promise = new Promise<unknown>(take)
-    call.resolve = takenResolve
-    call.reject = takenReject
+    call.resolve = resolve
+    call.reject = reject
     this.metrics.calls++
     this.#pendingBytes += size
     if (this.#pending++ === 0) this.startSweeping()
@@ -273,7 +321,6 @@ export class Calls {
       if (gate.id === 0) this.#handler.hold(gate, call)
       else this.enqueue(lane, call)
     }
-    return promise
   }
 
   /** Before anything is counted, so that a refused call leaves nothing behind. */
@@ -329,7 +376,7 @@ export class Calls {
   giveUp(call: PendingCall, error: GridError): void {
     if (call.done) return
     this.settle(this.#handler.lanes[call.partition]!, call)
-    call.reject(error)
+    call.reject(error, call)
     this.pumpStirred()
   }
 
@@ -344,23 +391,19 @@ export class Calls {
   }
 
   startSweeping(): void {
-    if (this.#sweeper !== undefined || this.#handler.closed) return
-    this.#sweptMs = this.#nowMs()
-    this.#offsetMs = this.#wallMs() - this.#sweptMs
-    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS)
-    this.#sweeper.unref()
+    if (!this.#handler.closed) this.#sweeper.start()
   }
 
-  #sweep(): void {
-    const nowMs = this.#nowMs()
-    this.heedSleep()
-    const stalled = nowMs - this.#sweptMs > STALL_MS
-    this.#sweptMs = nowMs
-    if (stalled) return
-    if (this.#pending === 0 && !this.#handler.isWatching) {
-      this.stopSweeping()
-      return
-    }
+  stopSweeping(): void {
+    this.#sweeper.stop()
+  }
+
+  /** To be asked before a call is sent again. */
+  heedSleep(): void {
+    this.#sweeper.heedSleep()
+  }
+
+  #sweep(nowMs: number): void {
     for (const lane of this.#handler.lanes)
       if (lane.nextDeadlineMs <= nowMs) lane.expire(nowMs, (call) => this.timedOut(call, undefined))
     this.#handler.sweep(nowMs)
@@ -368,25 +411,15 @@ export class Calls {
   }
 
   /**
-   * Gives up what may have taken effect if the machine has slept: no deadline counts that time, and the members may
-   * have forgotten the session meanwhile, so that a call sent again would take effect again. To be asked before a call
-   * is sent again.
+   * Gives up what may have taken effect: no deadline counts the time of a sleep, and the members may have forgotten the
+   * session meanwhile, so that a call sent again would take effect again.
    */
-  heedSleep(): void {
-    const offsetMs = this.#wallMs() - this.#nowMs()
-    const sleptMs = offsetMs - this.#offsetMs
-    this.#offsetMs = offsetMs
-    if (sleptMs <= SLEPT_MS) return
+  #slept(sleptMs: number): void {
     const text = `this machine slept for about ${Math.round(sleptMs / 1000)} s after the call was sent`
     for (const lane of this.#handler.lanes)
       for (const call of lane.calls())
         if (call.applied === 'unknown')
           this.giveUp(call, new GridError('TIMEOUT', text, { applied: 'unknown' }))
-  }
-
-  stopSweeping(): void {
-    clearInterval(this.#sweeper)
-    this.#sweeper = undefined
   }
 
   /** The lane may have something to send; it is looked at when the frame at hand has been read. */

@@ -14,7 +14,8 @@ import { checkUpdate, type Update } from '../core/query/update.ts'
 import type { Key } from '../core/wire/key.ts'
 import { Operation } from '../core/wire/message.ts'
 import type { Processor } from '../core/wire/processor.ts'
-import { callEach } from './bulk.ts'
+import { Bulk } from './bulk.ts'
+import { readAll } from './bulk-read.ts'
 import type { ArgumentWriter } from './calls.ts'
 import type { MapGate } from './map-catalog.ts'
 import type { NearCache, NearCacheStats } from './near-cache.ts'
@@ -259,12 +260,13 @@ export class GridMap<K extends Key = string, V = unknown> {
       name: nameOf(processor),
       where: encodeFilter(where, this.#router.limits),
     }
-    const run = (key: K): Promise<unknown> =>
-      this.#call(Operation.invoke, key, writeInvoke, invocation, argument, toMatch, call, CALL_OPTIONS)
-    const outcomes = await callEach(this.keys(options), (key) => key, run, this.#isCrowded)
+    const bulk = this.#bulk(Operation.invoke)
+    await bulk.each(this.keys(options), (key) =>
+      this.#callIn(bulk, Operation.invoke, key, writeInvoke, invocation, argument, toMatch, call),
+    )
     const results = new Map<K, unknown>()
-    for (const [key, outcome] of outcomes) {
-      const match = outcome.ok ? (outcome.value as { readonly result: unknown } | undefined) : undefined
+    for (const [number, key] of bulk.keys.entries()) {
+      const match = bulk.results[number] as { readonly result: unknown } | undefined
       if (match !== undefined) results.set(key as K, match.result)
     }
     return results
@@ -272,40 +274,40 @@ export class GridMap<K extends Key = string, V = unknown> {
 
   /** The values of `keys`, in their order, each as by `get`; keys without an entry are left out. @throws PartialError */
   async getAll(keys: Iterable<K>, options?: GetOptions): Promise<Map<K, V>> {
-    const outcomes = await callEach(
-      keys,
-      (key) => key,
-      (key) => this.get(key, options),
-      this.#isCrowded,
-    )
+    const bulk = this.#bulk(Operation.get)
+    const { calls } = this.#router
+    if (this.#near !== undefined || calls.isBeside || options?.read === 'any')
+      await bulk.each(keys, (key) => bulk.follow(key, this.get(key, options)))
+    else {
+      if (options !== undefined) checkCallOptions(options, GET_OPTIONS)
+      await readAll(bulk, calls, this.#gate, [...keys], options)
+    }
     const values = new Map<K, V>()
-    for (const [key, outcome] of outcomes)
-      if (outcome.ok && outcome.value !== undefined) values.set(key as K, outcome.value)
+    for (const [number, key] of bulk.keys.entries()) {
+      const value = bulk.results[number]
+      if (value !== undefined) values.set(key as K, value as V)
+    }
     return values
   }
 
   /** Stores all entries, key by key: when some fail, the others are stored. @throws PartialError */
   async putAll(entries: Iterable<readonly [K, V]>, options?: PutOptions): Promise<void> {
-    await callEach(
-      entries,
-      ([key]) => key,
-      ([key, value]) => this.put(key, value, options),
-      this.#isCrowded,
+    if (options !== undefined) checkCallOptions(options, PUT_OPTIONS)
+    const ttlMs = wireTtl(options?.ttlMs)
+    const bulk = this.#bulk(Operation.put)
+    await bulk.each(entries, ([key, value]) =>
+      this.#callIn(bulk, Operation.put, key, writePut, ttlMs, value, toNothing, options),
     )
   }
 
   /** Removes the entries of `keys`; says how many there were. @throws PartialError */
   async removeAll(keys: Iterable<K>, options?: CallOptions): Promise<number> {
-    let removed = 0
-    await callEach(
-      keys,
-      (key) => key,
-      async (key) => {
-        if (await this.remove(key, options)) removed++
-      },
-      this.#isCrowded,
+    if (options !== undefined) checkCallOptions(options, CALL_OPTIONS)
+    const bulk = this.#bulk(Operation.remove)
+    await bulk.each(keys, (key) =>
+      this.#callIn(bulk, Operation.remove, key, writeRemove, undefined, undefined, toYes, options),
     )
-    return removed
+    return bulk.results.filter((removed) => removed === true).length
   }
 
   /** How many entries there are: the sum over partitions, each as of its own moment. */
@@ -374,6 +376,33 @@ export class GridMap<K extends Key = string, V = unknown> {
     cache?.drop(key)
     const answer = this.#router.calls.call(this.#gate, operation, key, write, a, b, decode, options)
     return cache === undefined ? answer : cache.dropAfter(answer, key)
+  }
+
+  #bulk(operation: Operation): Bulk {
+    const cache = this.#written(operation)
+    return new Bulk(this.#isCrowded, cache && ((key) => cache.drop(key)))
+  }
+
+  /** As `#call`, of options that are checked, in a bulk operation. */
+  #callIn(
+    bulk: Bulk,
+    operation: Operation,
+    key: K,
+    write: ArgumentWriter,
+    a: unknown,
+    b: unknown,
+    decode: Decoder,
+    options: CallOptions | undefined,
+  ): void {
+    const number = bulk.begin(key)
+    this.#written(operation)?.drop(key)
+    try {
+      const { calls } = this.#router
+      const partition = calls.partitionOfKey(key)
+      calls.submit(bulk, number, this.#gate, operation, partition, write, a, b, decode, options)
+    } catch (error) {
+      bulk.fail(number, error)
+    }
   }
 
   #callAll(

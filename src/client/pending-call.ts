@@ -14,10 +14,16 @@ import type { Link } from '../transport/transport.ts'
 /** What of a call its result may depend on. */
 export interface Asked {
   readonly partition: number
-  /** The caller's key, for results that name it. */
+  /** The caller's key, for results that name it; or what {@link Settling} knows the call by. */
   readonly key: unknown
   /** Of the whole message. */
   readonly sizeBytes: number
+}
+
+/** Who is told how a call ends: a promise's two functions, or what counts the calls of a bulk operation. */
+export interface Settling {
+  readonly resolve: (result: unknown, call: Asked) => void
+  readonly reject: (error: unknown, call: Asked) => void
 }
 
 /** Makes the caller's result from an `ok` reply. Throws `MALFORMED`. */
@@ -44,8 +50,8 @@ export class PendingCall implements Asked {
   readonly key: unknown
   readonly deadlineMs: number
   readonly timeoutMs: number
-  resolve!: (result: unknown) => void
-  reject!: (error: unknown) => void
+  resolve!: Settling['resolve']
+  reject!: Settling['reject']
 
   bytes: Buffer
   at: number

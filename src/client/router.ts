@@ -299,7 +299,7 @@ export class Router implements RosterHandler, CallsHandler {
       this.metrics.staleReplies++
       const seen = `(${call.floorEra}, ${call.floorEpoch}, ${call.floorSeq})`
       const what = `partition ${lane.partition} answered from (${era}, ${epoch}, ${seq}), before ${seen}`
-      call.reject(new GridError('INTERNAL', what))
+      call.reject(new GridError('INTERNAL', what), call)
       return
     }
     lane.saw(era, epoch, seq)
@@ -309,10 +309,10 @@ export class Router implements RosterHandler, CallsHandler {
     try {
       result = call.decode(reply, call, this.limits)
     } catch (error) {
-      call.reject(call.isWrite && error instanceof GridError ? restated(error, 'unknown') : error)
+      call.reject(call.isWrite && error instanceof GridError ? restated(error, 'unknown') : error, call)
       return
     }
-    call.resolve(result)
+    call.resolve(result, call)
   }
 
   #onError(lane: Lane, call: PendingCall, error: GridError): void {
@@ -330,7 +330,7 @@ export class Router implements RosterHandler, CallsHandler {
     // An earlier attempt may have done what this one was refused.
     const applied = call.doubtful && call.isWrite && error.applied === 'no' ? 'unknown' : error.applied
     this.calls.settle(lane, call)
-    call.reject(applied === error.applied ? error : restated(error, applied))
+    call.reject(applied === error.applied ? error : restated(error, applied), call)
   }
 
   #onNotOwner(lane: Lane, call: PendingCall, epoch: number, ownerId: string): void {

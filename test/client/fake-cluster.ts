@@ -105,6 +105,8 @@ export class FakeCluster {
   onProgressRequest: (asked: { member: FakeMember; link: Link; request: number }) => void = () => {}
   intercept: (call: SeenCall) => Verdict = () => undefined
   onOpenMap: (name: string) => GridError | 'drop' | undefined = () => undefined
+  /** Values in one answer to `getAll`; the client has to ask for the rest. */
+  valuesMax = 1000
   version = 1
   boot = randomBytes(16).toString('hex')
   /** Called after anything was received. */
@@ -418,6 +420,19 @@ export class FakeMember {
       case Operation.get:
         if (entry) out.bytes(entry.value)
         return false
+      case Operation.getAll: {
+        const countAt = out.length - out.start
+        out.u32(0)
+        let count = 0
+        while (r.remaining > 0 && count < this.#cluster.valuesMax) {
+          const found = state.entries.get(`${map} ${r.view(r.u16()).toString('latin1')}`)
+          out.u32(found?.value.length ?? 0)
+          out.bytes(found?.value ?? NO_BYTES)
+          count++
+        }
+        out.buffer.writeUInt32LE(count, out.start + countAt)
+        return false
+      }
       case Operation.getEntry:
         if (!entry) return false
         out.u48(entry.expiresAt)

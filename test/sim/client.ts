@@ -34,6 +34,7 @@ import {
   type Answer,
   type Bounds,
   drawRequest,
+  inBulk,
   isHistory,
   isWrite,
   type Knowledge,
@@ -194,9 +195,11 @@ export class SimClient extends LinkedClient {
     const maps = this.allOpened ? this.maps : this.maps.slice(0, 1)
     const drawn = drawRequest(world, bounds, maps, partitionCount, this.#knowledge)
     const any = this.#drawAny(drawn)
-    const request = any ? { ...drawn, argument: this.#freshness(drawn, any) } : drawn
+    const request = any
+      ? { ...drawn, argument: this.#freshness(drawn, any) }
+      : inBulk(drawn, bounds, partitionCount)
     const { partition, name, keyHex, kind, number } = request
-    this.#options.readBeside(request)
+    this.#options.readBeside(drawn)
     const lane = this.#lanes[partition]!
     const expected = request.version?.value
     const record: CallRecord = {
@@ -473,7 +476,7 @@ export class SimClient extends LinkedClient {
       lane.writtenMs = Math.max(lane.writtenMs, record.callMs)
     }
     this.#options.stats.answered++
-    const answer = readAnswer(kind, reply)
+    const answer = readAnswer(request, reply)
     record.endMs = this.world.nowMs
     record.era = reply.era
     record.epoch = reply.epoch

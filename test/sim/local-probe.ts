@@ -53,7 +53,7 @@ export class LocalProbe {
     this.answered++
     const { world, answers, history } = this.#options
     const { era, epoch, seq } = reply
-    const answer = readAnswer(request.kind, reply)
+    const answer = readAnswer(request, reply)
     answers.check(request, answer, { era, epoch, seq, wallLow: now.wallMs, wallHigh: now.wallMs })
     history.push({
       client: `beside ${member.host}`,

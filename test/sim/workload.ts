@@ -6,7 +6,7 @@
  * the committed log (answer-checker.ts).
  */
 
-import { ByteReader, ByteWriter } from '../../src/core/base/bytes.ts'
+import { ByteReader, ByteWriter, equalBytes } from '../../src/core/base/bytes.ts'
 import { defaultLimits } from '../../src/core/base/limits.ts'
 import { hashBytes, partitionOf } from '../../src/core/ring/hash.ts'
 import { encodeKey } from '../../src/core/wire/key.ts'
@@ -99,9 +99,7 @@ export function drawRequest(
   const place = others ? 1 + world.int(maps.length - 1) : MapOf.plain
   const map = maps[place]!
   const name = `k${world.int(bounds.keys)}`
-  const w = new ByteWriter(64)
-  encodeKey(w, name, defaultLimits)
-  const key = w.take()
+  const key = keyOf(name)
   const version = known.version(map, name)
   const kind = drawKind(world, place, version !== undefined)
   const keyed = !['size', 'clear', 'page', 'query'].includes(kind)
@@ -125,6 +123,31 @@ export function drawRequest(
     page: kind === 'page' ? { ...known.page(map, partition), rows: 1 + world.int(6) } : noPage,
   }
   return { ...request, argument: argumentOf(world, bounds, request) }
+}
+
+/**
+ * Every other `get` as a call for many keys: its own, whose value is the answer, and then another one of the partition, which
+ * may say nothing of what the first one depends on. Draws nothing.
+ */
+export function inBulk(request: Request, bounds: Bounds, partitionCount: number): Request {
+  if (request.kind !== 'get' || (request.number / UNIQUE_FROM) % 2 === 0) return request
+  const w = new ByteWriter(64)
+  const other = Array.from({ length: bounds.keys }, (_, i) => keyOf(`k${i}`)).find(
+    (key) =>
+      partitionOf(hashBytes(key, 0, key.length), partitionCount) === request.partition &&
+      !equalBytes(key, 0, key.length, request.key, 0, request.key.length),
+  )
+  for (const key of [request.key, other ?? request.key]) {
+    w.u16(key.length)
+    w.bytes(key)
+  }
+  return { ...request, operation: Operation.getAll, key: new Uint8Array(0), argument: w.take() }
+}
+
+function keyOf(name: string): Uint8Array {
+  const w = new ByteWriter(64)
+  encodeKey(w, name, defaultLimits)
+  return w.take()
 }
 
 function drawKind(world: World, place: number, versioned: boolean): RequestKind {
@@ -240,13 +263,15 @@ export interface Answer {
 
 const bare: Answer = { result: undefined, expiresAt: 0, seq: 0, rows: [], nextHash: -1 }
 
-export function readAnswer(kind: RequestKind, { bytes, payloadStart, payloadEnd }: ReplyView): Answer {
+export function readAnswer({ kind, operation }: Request, reply: ReplyView): Answer {
+  const { bytes, payloadStart, payloadEnd } = reply
   const number = (start: number): number => (decodeTrusted(bytes, start, payloadEnd) as { n: number }).n
   const r = new ByteReader(bytes, payloadStart, payloadEnd)
   switch (kind) {
     case 'put':
       return bare
     case 'get':
+      if (operation === Operation.getAll) return readFirst(r)
       return payloadStart === payloadEnd ? bare : { ...bare, result: number(payloadStart) }
     case 'getEntry':
       if (payloadStart === payloadEnd) return bare
@@ -268,6 +293,18 @@ export function readAnswer(kind: RequestKind, { bytes, payloadStart, payloadEnd 
     default:
       return { ...bare, result: bytes[payloadStart]! }
   }
+}
+
+/** Of the values in the answer to a call for two keys. */
+function readFirst(r: ByteReader): Answer {
+  const count = r.u32()
+  const values = Array.from({ length: count }, () => r.view(r.u32()))
+  r.done()
+  const [first] = values
+  if (count !== 2 || first === undefined) throw new Error(`an answer for ${count} of two keys`)
+  return first.length === 0
+    ? bare
+    : { ...bare, result: (decodeTrusted(first, 0, first.length) as { n: number }).n }
 }
 
 function readRows(r: ByteReader): Row[] {

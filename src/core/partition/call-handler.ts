@@ -102,7 +102,7 @@ export class CallHandler implements Call {
       const operation = operationTable[view.operation]
       if (!operation) throw new GridError('MALFORMED', `operation ${view.operation} is unknown`)
       this.#admit()
-      if (operation.keyed) this.#readKey()
+      if (operation.keyed) this.setKey(view.keyStart, view.keyEnd)
       if (operation.writes && this.#repeated()) return false
       this.argument.reset(view.bytes, view.argumentStart, view.argumentEnd)
       operation.run(this)
@@ -130,10 +130,6 @@ export class CallHandler implements Call {
     if (waiting < this.limits.waitingCallsMax && bytes < this.limits.waitingBytesMax) return
     const what = `${waiting} calls, ${bytes} bytes wait on partition ${this.owner.partition}`
     throw new GridError('OVERLOADED', `${what} (waitingCallsMax, waitingBytesMax)`)
-  }
-
-  #readKey(): void {
-    this.#hash = hashOfKey(this.view, this.owner.context)
   }
 
   /** Whether this call has taken effect before: then its answer is given again, and nothing else happens. */
@@ -201,6 +197,12 @@ export class CallHandler implements Call {
   }
 
   // ---- what operations use (call.ts says what each does)
+
+  setKey(start: number, end: number): void {
+    this.view.keyStart = start
+    this.view.keyEnd = end
+    this.#hash = hashOfKey(this.view, this.owner.context)
+  }
 
   lookup(): boolean {
     const { view, store, owner } = this

@@ -31,6 +31,8 @@ export interface EntryRead {
 }
 
 export interface Call extends EntryRead {
+  /** Makes other bytes of the call its key, for an operation on many. @throws GridError where they are none of this partition */
+  setKey(start: number, end: number): void
   readonly owner: Ownership
   readonly housekeeping: Housekeeping
   readonly store: LogStore

@@ -6,6 +6,7 @@
  * `read`, `unchanged`, `put`, `remove`, `clear` (call-handler.ts). It may throw a `GridError` before that: then nothing has changed.
  */
 
+import { putU32 } from '../base/bytes.ts'
 import { GridError } from '../base/errors.ts'
 import { compileFilter, RowFilter } from '../query/scan.ts'
 import { applyUpdate, checkUpdate } from '../query/update.ts'
@@ -43,6 +44,31 @@ function getEntry(call: EntryRead): void {
 function has(call: EntryRead): void {
   call.payload.u8(call.lookup() ? 1 : 0)
   call.read(call.dependsOn)
+}
+
+/** Bytes after which an answer to `getAll` ends early; the client asks for the rest. */
+const VALUES_BYTES = 64 * 1024
+
+/** Many entries in one answer, which depends on whatever the newest of them depends on. */
+function getAll(call: Call): void {
+  const { argument, payload, found } = call
+  const countAt = payload.length - payload.start
+  payload.u32(0)
+  let count = 0
+  let dependsOn = 0
+  while (argument.remaining > 0 && payload.length - payload.start < VALUES_BYTES) {
+    const keyLength = argument.u16()
+    const keyStart = argument.skip(keyLength)
+    call.setKey(keyStart, keyStart + keyLength)
+    if (call.lookup()) {
+      payload.u32(found.valueEnd - found.valueStart)
+      payload.bytes(found.bytes, found.valueStart, found.valueEnd)
+    } else payload.u32(0)
+    if (call.dependsOn > dependsOn) dependsOn = call.dependsOn
+    count++
+  }
+  putU32(payload.buffer, payload.start + countAt, count)
+  call.read(dependsOn)
 }
 
 function put(call: Call): void {
@@ -267,4 +293,5 @@ export const operationTable: Readonly<Record<number, OperationRow | undefined>> 
   [Operation.clear]: { keyed: false, writes: true, run: clear },
   [Operation.page]: { keyed: false, writes: false, run: page },
   [Operation.query]: { keyed: false, writes: false, run: query },
+  [Operation.getAll]: { keyed: false, writes: false, run: getAll },
 }

@@ -76,6 +76,7 @@ export const Operation = {
   clear: 11,
   page: 12,
   query: 13,
+  getAll: 14,
 } as const
 
 export type Operation = (typeof Operation)[keyof typeof Operation]
@@ -146,6 +147,7 @@ export const TTL_NONE = 0xffff_ffff_ffff
  *     invoke                            text name · block where (empty = none) · V (the argument, nil if none)
  *     page                              u8 withValues · u32 fromHash · u16 rows · block where (empty = none)
  *     query                             V { where?, select?, orderBy?, limit? }
+ *     getAll                            keys of this partition (u16 keyLength · key)
  */
 export class CallView {
   partition = 0
@@ -237,6 +239,8 @@ export const ReplyStatus = { ok: 0, error: 1, notOwner: 2, moved: 3 } as const
  *       size, clear                 u48 count
  *       page                        u8 more · u32 nextHash · u32 count · rows (u16 keyLength · key · u32 valueLength · V)
  *       query                       u32 count · rows (as page), in the order asked for
+ *       getAll                      u32 count · count × (u32 valueLength (0 = no entry) · V), of the first keys asked for; at
+ *                                   least one, and fewer than all where the answer would become too long
  *     error                         u8 code · u8 applied (0 no, 1 yes, 2 unknown) · text message
  *     notOwner, moved               the 16-byte id of the owner as far as this member knows (zeros: none); the epoch
  *                                   of the reply is the one that it knows
