@@ -404,6 +404,19 @@ export class TestClient {
     return this.#send(bench, Operation.get, key, options, () => {})
   }
 
+  /** `bytes` follow the keys. */
+  getAll(bench: Bench, keys: readonly string[], options: CallOptions = {}, bytes = Buffer.alloc(0)): number {
+    return this.#send(bench, Operation.getAll, undefined, options, (w) => {
+      for (const key of keys) {
+        const encoded = new ByteWriter(64)
+        encodeKey(encoded, key, defaultLimits)
+        w.u16(encoded.length)
+        w.bytes(encoded.take())
+      }
+      w.bytes(bytes)
+    })
+  }
+
   /** A read of one key that any replica may answer. */
   readAny(
     bench: Bench,

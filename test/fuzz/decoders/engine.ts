@@ -138,6 +138,17 @@ function keyed(operation: Operation, key: unknown, argument: Uint8Array): Uint8A
 const NOTHING = new Uint8Array(0)
 const zeros = (count: number): Buffer => Buffer.alloc(count)
 
+/** The keys of the partition, as `getAll` names them. */
+function keysIn(partition: number): Uint8Array {
+  return bytesOf((w) => {
+    for (const key of KEYS.map(keyBytes)) {
+      if (partitionOf(hashBytes(key, 0, key.length), PARTITIONS) !== partition) continue
+      w.u16(key.length)
+      w.bytes(key)
+    }
+  })
+}
+
 function callSeeds(): Uint8Array[] {
   const value = (i: number): Uint8Array => valueBytes(VALUES[(7 * i) % VALUES.length])
   const filter = (i: number): Uint8Array =>
@@ -170,6 +181,7 @@ function callSeeds(): Uint8Array[] {
         Buffer.concat([Buffer.of(1), zeros(4), Buffer.of(9, 0), filter(partition)]),
       ),
     ]),
+    ...[0, 1, 2].map((partition) => callOf(Operation.getAll, partition, NOTHING, keysIn(partition))),
     ...QUERIES.map((query, i) => callOf(Operation.query, i % PARTITIONS, NOTHING, valueBytes(query))),
     callOf(Operation.clear, 0, NOTHING, NOTHING),
   ]

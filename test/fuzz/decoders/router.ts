@@ -1,5 +1,7 @@
 /** Whole frames into a running client, as a member gone wrong may send them: calls under way, watches, and a view. */
 
+import { Bulk } from '../../../src/client/bulk.ts'
+import { readAll } from '../../../src/client/bulk-read.ts'
 import { MapGate } from '../../../src/client/map-catalog.ts'
 import { Near } from '../../../src/client/near-caches.ts'
 import { toCount, toEntry, toNothing, toValue, toYes, writeNothing } from '../../../src/client/operation.ts'
@@ -112,6 +114,8 @@ function startWorld(): World {
     )
     call.catch(() => {})
   }
+  const keys = Array.from({ length: 24 }, (_, i) => `key ${i}`)
+  readAll(new Bulk(() => false), router.calls, gate, keys, undefined).catch(() => {})
   watchMap(router, gate, {})
   watchMap(router, gate, { where: { temp: { $gt: 5 } }, initial: false } as never)
   const clocks = { nowMs: () => nowMs, wallMs: () => nowMs }
@@ -146,6 +150,16 @@ function replySeeds(): Uint8Array[] {
       }),
     )
   }
+  // The answers to the one read of many keys: two of them, and the client asks for the rest.
+  for (let partition = 0; partition < PARTITIONS; partition++)
+    seeds.push(
+      message(MessageType.reply, (w) => {
+        writeReplyHeader(w, partition, CALLS + 1, ReplyStatus.ok, 0, 2 ** 32 + 1, 200)
+        w.u32(2)
+        w.block(valueBytes(VALUES[partition]))
+        w.u32(0)
+      }),
+    )
   return seeds
 }
 
