@@ -9,7 +9,7 @@ import { MapIndex } from '../../../src/core/store/index.ts'
 import { StoreScan } from '../../../src/core/store/scan.ts'
 import { FLAG_CONFIRMED, Operation } from '../../../src/core/wire/message.ts'
 import { noFaults } from '../fault.ts'
-import { type Plant, patch } from './plant.ts'
+import { any, type Plant, patch, wrongAnswer } from './plant.ts'
 
 type Row = NonNullable<(typeof operationTable)[number]>
 
@@ -59,6 +59,37 @@ export const calls: Readonly<Record<string, Plant>> = {
             owner.replies.release(owner.commit)
           },
       ),
+  },
+  /** The answer to a read of many keys waits only for what the last of them depends on. */
+  manyDependOnLast: {
+    expects: any(wrongAnswer),
+    seed: 11,
+    options: {
+      members: 4,
+      settings: { backups: 2, minInSync: 1 },
+      mix: { ...noFaults, plot: 1, plots: { splitTail: 20 } },
+      faultMs: 20_000,
+    },
+    apply: () => {
+      const table = operationTable as Record<number, Row>
+      const row = table[Operation.getAll]!
+      table[Operation.getAll] = {
+        ...row,
+        run: (call) => {
+          const own = call as { read?: typeof call.read }
+          const read = call.read.bind(call)
+          own.read = () => read(call.dependsOn)
+          try {
+            row.run(call)
+          } finally {
+            delete own.read
+          }
+        },
+      }
+      return () => {
+        table[Operation.getAll] = row
+      }
+    },
   },
   /** A call that came behind a refused one is carried out before it. */
   orderNotKept: {
