@@ -46,7 +46,7 @@ export const identities: Readonly<Record<string, Plant>> = {
    */
   noSessionInAck: {
     expects: any(lostRecord, stuck, otherEntries, 'in name only'),
-    seed: 23,
+    seed: 24,
     options: lateAcks,
     apply: () => {
       const present = (owner: Owner, from: string, session: number): number =>
