@@ -116,6 +116,15 @@ export class ByteWriter {
   clear(): void {
     this.length = this.start
   }
+
+  /** The same, but memory beyond `keptBytes` is given back: one large content is not kept as room for ever. */
+  reuse(keptBytes: number): void {
+    if (this.buffer.length > keptBytes) {
+      this.buffer = Buffer.allocUnsafeSlow(1024)
+      this.start = 0
+    }
+    this.length = this.start
+  }
 }
 
 /** A cursor over `[offset, end)` of a byte array. Reads past `end` throw `MALFORMED`. */

@@ -9,12 +9,12 @@
  * The operations themselves are in operation.ts, one function each; this file is what they stand on.
  */
 
-import { ByteReader, ByteWriter } from '../base/bytes.ts'
+import { ByteWriter } from '../base/bytes.ts'
 import { GridError } from '../base/errors.ts'
 import type { Limits } from '../base/limits.ts'
 import { hashBytes, partitionOf } from '../ring/hash.ts'
 import type { LogStore } from '../store/log-store.ts'
-import { blankRecord, type RecordInput, RecordKind, RecordView, RemoveCause } from '../store/record.ts'
+import { blankRecord, RecordKind, RemoveCause } from '../store/record.ts'
 import { checkKey } from '../wire/key-check.ts'
 import {
   CallView,
@@ -36,12 +36,14 @@ import type { Ownership } from './ownership.ts'
 import { Query } from './query-run.ts'
 import { type Position, sendReply } from './reply-queue.ts'
 import { type Session, writeSessionOpen } from './session-table.ts'
+import { workspace } from './workspace.ts'
 
 /** Part of the memory that user writes leave to removals, expiry and the protocol itself. */
 const RESERVE = 0.05
-const PAYLOAD_BYTES = 4096
 const PAYLOAD_KEPT_BYTES = 256 * 1024
 const EMPTY = Buffer.alloc(0)
+
+const { envelope } = workspace
 
 /** A query that waits for its turn as background work. */
 interface QueuedQuery {
@@ -64,25 +66,15 @@ export class CallHandler implements Call {
   #hash = 0
   #session: Session | undefined
   /** The answer, as the operation writes it. */
-  payload = new ByteWriter(PAYLOAD_BYTES)
+  readonly payload = workspace.payload
   /** A new value, as the operation encodes it. */
-  readonly value = new ByteWriter(4096)
+  readonly value = workspace.value
   /** Reads the argument of the call. */
-  readonly argument = new ByteReader(EMPTY)
+  readonly argument = workspace.argument
   /** The entry found by `lookup`. */
-  readonly found = new RecordView()
+  readonly found = workspace.found
   /** The record that the outcome of `lookup` depends on. */
   dependsOn = 0
-  readonly #envelope = {
-    session: 0,
-    call: 0,
-    ackUpTo: 0,
-    status: 0,
-    replyBytes: EMPTY as Uint8Array,
-    replyStart: 0,
-    replyEnd: 0,
-  }
-  readonly #input: RecordInput = { ...blankRecord }
 
   constructor(owner: Ownership, housekeeping: Housekeeping, confirmations: Confirmations) {
     this.owner = owner
@@ -97,7 +89,7 @@ export class CallHandler implements Call {
     this.view = view
     this.client = client
     this.now = now
-    this.#clearPayload()
+    this.payload.reuse(PAYLOAD_KEPT_BYTES)
     try {
       const operation = operationTable[view.operation]
       if (!operation) throw new GridError('MALFORMED', `operation ${view.operation} is unknown`)
@@ -112,12 +104,6 @@ export class CallHandler implements Call {
       this.fail(client, view.call, error)
       return error.code === 'OVERLOADED' || error.code === 'NOT_READY'
     }
-  }
-
-  /** One large answer is not kept as room for ever by every partition that has given one. */
-  #clearPayload(): void {
-    if (this.payload.buffer.length > PAYLOAD_KEPT_BYTES) this.payload = new ByteWriter(PAYLOAD_BYTES)
-    else this.payload.clear()
   }
 
   #admit(): void {
@@ -147,15 +133,15 @@ export class CallHandler implements Call {
     // A late copy of a call that the client has long had its answer to.
     if (view.call <= session.ackUpTo) return true
     session.acknowledge(view.ackUpTo)
-    const { size } = session.completions
-    if (size >= this.limits.callsPerPartitionMax) {
+    const { length } = session.completions
+    if (length >= this.limits.callsPerPartitionMax) {
       throw new GridError(
         'OVERLOADED',
-        `${size} answers are not acknowledged by this client (callsPerPartitionMax)`,
+        `${length} answers are not acknowledged by this client (callsPerPartitionMax)`,
       )
     }
     if (view.call > session.lastCall) return false
-    const completion = session.completions.get(view.call)
+    const completion = session.completion(view.call)
     if (!completion) return false
     const { seq, status, reply } = completion
     this.#answer(seq, this.#position(seq), status, reply, 0, reply.length)
@@ -301,13 +287,13 @@ export class CallHandler implements Call {
       throw new GridError('OVERLOADED', `${bytes} bytes of answers are kept for clients (sessionBytesMax)`)
     }
     const session = this.#session ?? this.#openSession()
-    this.#envelope.session = session.number
+    envelope.session = session.number
     const location = this.#append(kind, RemoveCause.removed, bytes, start, end, expiresAt, true)
     const seq = store.head
     const size = payload.length - payload.start
     const reply = size === 0 ? EMPTY : payload.take()
     session.usedMonoMs = this.now.monoMs
-    session.complete(view.call, view.ackUpTo, { seq, status: ReplyStatus.ok, reply })
+    session.complete({ call: view.call, seq, status: ReplyStatus.ok, reply }, view.ackUpTo)
     owner.appended()
     const position = this.#position(seq)
     if (seq <= owner.commit)
@@ -326,7 +312,7 @@ export class CallHandler implements Call {
     answered: boolean,
   ): number {
     const { view, payload } = this
-    const input = this.#input
+    const input = workspace.record
     const keyed = kind === RecordKind.put || kind === RecordKind.remove
     input.kind = kind
     input.cause = cause
@@ -339,13 +325,13 @@ export class CallHandler implements Call {
     input.valueStart = start
     input.valueEnd = end
     input.expiresAt = expiresAt
-    input.envelope = answered ? this.#envelope : undefined
+    input.envelope = answered ? envelope : undefined
     if (answered) {
-      this.#envelope.call = view.call
-      this.#envelope.ackUpTo = view.ackUpTo
-      this.#envelope.replyBytes = payload.buffer
-      this.#envelope.replyStart = payload.start
-      this.#envelope.replyEnd = payload.length
+      envelope.call = view.call
+      envelope.ackUpTo = view.ackUpTo
+      envelope.replyBytes = payload.buffer
+      envelope.replyStart = payload.start
+      envelope.replyEnd = payload.length
     }
     const location = this.store.append(input)
     this.store.applyHead(location)
@@ -368,17 +354,10 @@ export class CallHandler implements Call {
     const value = w.take()
     store.applyHead(
       store.append({
-        ...this.#input,
+        ...blankRecord,
         kind: RecordKind.sessionOpen,
-        cause: RemoveCause.removed,
-        map: 0,
-        hash: 0,
-        keyEnd: this.#input.keyStart,
         valueBytes: value,
-        valueStart: 0,
         valueEnd: value.length,
-        expiresAt: 0,
-        envelope: undefined,
       }),
     )
     sessions.nowMonoMs = now.monoMs
@@ -428,7 +407,7 @@ export class CallHandler implements Call {
     this.view = view
     this.client = client
     this.now = now
-    this.#clearPayload()
+    this.payload.reuse(PAYLOAD_KEPT_BYTES)
     try {
       query.run(this.store, view.map, (record) => this.housekeeping.isExpired(record, now), this.payload)
       this.read(this.store.head)

@@ -37,6 +37,8 @@ interface Policy {
 export class Housekeeping {
   readonly #owner: Ownership
   readonly #policies = new Map<number, Policy>()
+  /** The one that was asked for last, as it is several times by each write. */
+  #latest: Policy | undefined
   #roundMonoMs = 0
   readonly #sinceMonoMs: number
   readonly #due: Uint8Array[] = []
@@ -107,8 +109,12 @@ export class Housekeeping {
   }
 
   #policy(map: number): Policy | undefined {
+    if (this.#latest?.map === map) return this.#latest
     const known = this.#policies.get(map)
-    if (known) return known
+    if (known) {
+      this.#latest = known
+      return known
+    }
     const config = this.#owner.context.mapConfig(map)
     if (!config) return undefined
     const policy = policyOf(map, config, this.#owner.context.partitionCount)

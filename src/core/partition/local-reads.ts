@@ -18,12 +18,11 @@ import { entryReads } from './operation.ts'
 import type { Owner } from './owner.ts'
 import type { Partition } from './partition.ts'
 
-const PAYLOAD_BYTES = 1024
 const PAYLOAD_KEPT_BYTES = 256 * 1024
 
 export class LocalReads implements EntryRead {
   readonly #partitions: readonly Partition[]
-  payload = new ByteWriter(PAYLOAD_BYTES)
+  readonly payload = new ByteWriter()
   readonly found = new RecordView()
   dependsOn = 0
   // The read at hand.
@@ -57,8 +56,7 @@ export class LocalReads implements EntryRead {
     this.#now = now
     this.#answer = answer
     this.#answered = false
-    if (this.payload.buffer.length > PAYLOAD_KEPT_BYTES) this.payload = new ByteWriter(PAYLOAD_BYTES)
-    else this.payload.clear()
+    this.payload.reuse(PAYLOAD_KEPT_BYTES)
     run(this)
     return this.#answered
   }

@@ -79,6 +79,7 @@ export class ReplyQueue {
   /** Sends what the commit has passed. */
   release(commit: number): void {
     const queue = this.#queue
+    if (queue.length === 0) return
     while (this.#first < queue.length) {
       const waiting = queue[this.#first]!
       if (waiting.dependsOn > commit) break

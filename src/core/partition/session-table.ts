@@ -17,6 +17,7 @@ import type { RecordView } from '../store/record.ts'
 import { readId, writeId } from '../wire/message.ts'
 
 export interface Completion {
+  readonly call: number
   /** The record that did it; the answer waits for its commit. */
   readonly seq: number
   readonly status: number
@@ -31,53 +32,60 @@ export class Session {
   ackUpTo = 0
   /** The highest call that took effect. */
   lastCall = 0
-  readonly completions = new Map<number, Completion>()
+  /** By ascending call. They come at the end and go at the front, nearly always, and are few at a time. */
+  readonly completions: Completion[] = []
   /** When its last record came in, on this replica's clock: never before the owner appended it. */
   usedMonoMs: number
-  /** Memory of the answers kept, about: here, and in the whole table. */
-  bytes = 0
-  readonly #total: { bytes: number }
+  /** Whose memory of answers this is part of. */
+  readonly #table: { bytes: number }
 
-  constructor(number: number, id: string, monoMs: number, total: { bytes: number }) {
+  constructor(number: number, id: string, monoMs: number, table: { bytes: number }) {
     this.number = number
     this.id = id
     this.usedMonoMs = monoMs
-    this.#total = total
+    this.#table = table
   }
 
-  complete(call: number, ackUpTo: number, completion: Completion): void {
+  completion(call: number): Completion | undefined {
+    const found = this.completions[this.#placeOf(call)]
+    return found?.call === call ? found : undefined
+  }
+
+  complete(completion: Completion, ackUpTo: number): void {
+    const { call } = completion
     this.acknowledge(ackUpTo)
     if (call <= this.ackUpTo) return
-    this.#forget(call)
-    this.#count(completionBytes(completion))
-    this.completions.set(call, completion)
-    if (call > this.lastCall) this.lastCall = call
+    this.#table.bytes += completionBytes(completion)
+    if (call > this.lastCall) {
+      this.lastCall = call
+      this.completions.push(completion)
+      return
+    }
+    const place = this.#placeOf(call)
+    const before = this.completion(call)
+    if (before) this.#table.bytes -= completionBytes(before)
+    this.completions.splice(place, before ? 1 : 0, completion)
   }
 
   /** The client has every answer up to `upTo`. */
   acknowledge(upTo: number): void {
     if (upTo <= this.ackUpTo) return
     this.ackUpTo = upTo
-    // Calls complete nearly in order, so the first few of the map's insertion order are the ones to go.
-    for (const call of this.completions.keys()) {
-      if (call > upTo) break
-      this.#forget(call)
-    }
-    if (this.completions.size > 64) {
-      for (const call of this.completions.keys()) if (call <= upTo) this.#forget(call)
-    }
+    const { completions } = this
+    while (completions.length > 0 && completions[0]!.call <= upTo)
+      this.#table.bytes -= completionBytes(completions.shift()!)
   }
 
-  #count(bytes: number): void {
-    this.bytes += bytes
-    this.#total.bytes += bytes
-  }
-
-  #forget(call: number): void {
-    const completion = this.completions.get(call)
-    if (!completion) return
-    this.#count(-completionBytes(completion))
-    this.completions.delete(call)
+  /** Where the first completion of this call or a later one stands. */
+  #placeOf(call: number): number {
+    let low = 0
+    let high = this.completions.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.completions[middle]!.call < call) low = middle + 1
+      else high = middle
+    }
+    return low
   }
 }
 
@@ -93,8 +101,11 @@ const EMPTY = new Uint8Array(0)
 export class SessionTable {
   readonly #byNumber = new Map<number, Session>()
   readonly #byId = new Map<string, Session>()
-  readonly #total = { bytes: 0 }
+  /** The one that was found last: a partition is often called by one client many times in a row. */
+  #latest: Session | undefined
   #lastNumber = 0
+  /** Memory of all answers kept, about. */
+  bytes = 0
   /** The time of this turn, for the records that are applied in it. */
   nowMonoMs = 0
 
@@ -102,17 +113,13 @@ export class SessionTable {
     return this.#byNumber.size
   }
 
-  /** Memory of all answers kept, about. */
-  get bytes(): number {
-    return this.#total.bytes
-  }
-
   get nextNumber(): number {
     return this.#lastNumber + 1
   }
 
   find(id: string): Session | undefined {
-    return this.#byId.get(id)
+    if (this.#latest?.id !== id) this.#latest = this.#byId.get(id)
+    return this.#latest
   }
 
   sessions(): IterableIterator<Session> {
@@ -120,7 +127,7 @@ export class SessionTable {
   }
 
   open(number: number, id: string): Session {
-    const session = new Session(number, id, this.nowMonoMs, this.#total)
+    const session = new Session(number, id, this.nowMonoMs, this)
     this.#byNumber.set(number, session)
     this.#byId.set(id, session)
     this.#lastNumber = Math.max(this.#lastNumber, number)
@@ -130,9 +137,10 @@ export class SessionTable {
   close(number: number): void {
     const session = this.#byNumber.get(number)
     if (!session) return
-    this.#total.bytes -= session.bytes
+    for (const completion of session.completions) this.bytes -= completionBytes(completion)
     this.#byNumber.delete(number)
     this.#byId.delete(session.id)
+    this.#latest = undefined
   }
 
   /** A record has become part of the state: notes the completion that it carries. */
@@ -144,13 +152,15 @@ export class SessionTable {
     const { replyStart, replyEnd } = record
     const reply =
       replyEnd > replyStart ? Uint8Array.prototype.slice.call(record.bytes, replyStart, replyEnd) : EMPTY
-    session.complete(record.call, record.ackUpTo, { seq: record.seq, status: record.status, reply })
+    const { call, seq, status } = record
+    session.complete({ call, seq, status, reply }, record.ackUpTo)
   }
 
   clear(): void {
     this.#byNumber.clear()
     this.#byId.clear()
-    this.#total.bytes = 0
+    this.#latest = undefined
+    this.bytes = 0
     this.#lastNumber = 0
   }
 
@@ -162,8 +172,8 @@ export class SessionTable {
       writeId(w, session.id)
       w.u32(session.ackUpTo)
       w.u32(Math.min(Math.round(this.nowMonoMs - session.usedMonoMs), 0xffff_ffff))
-      w.u32(session.completions.size)
-      for (const [call, { seq, status, reply }] of session.completions) {
+      w.u32(session.completions.length)
+      for (const { call, seq, status, reply } of session.completions) {
         w.u32(call)
         w.u48(seq)
         w.u8(status)
@@ -192,7 +202,7 @@ export class SessionTable {
         const call = r.u32()
         const seq = r.u48()
         const status = r.u8()
-        session.complete(call, session.ackUpTo, { seq, status, reply: Uint8Array.from(r.block()) })
+        session.complete({ call, seq, status, reply: Uint8Array.from(r.block()) }, session.ackUpTo)
       }
     }
     this.#lastNumber = lastNumber

@@ -77,7 +77,7 @@ export interface RecordInput {
   valueEnd: number
   /** Milliseconds since 1970; 0 for never. */
   expiresAt: number
-  envelope?: RecordEnvelope | undefined
+  envelope: RecordEnvelope | undefined
 }
 
 /** A record of nothing, to be spread and filled in. */
@@ -93,6 +93,7 @@ export const blankRecord: RecordInput = {
   valueStart: 0,
   valueEnd: 0,
   expiresAt: 0,
+  envelope: undefined,
 }
 
 /** A cursor that is pointed at one record after another; offsets refer to `bytes`. */

@@ -75,8 +75,8 @@ const spare = new ByteWriter(4096)
 function sessionTable(): Uint8Array {
   const table = new SessionTable()
   const first = table.open(1, A)
-  first.complete(5, 3, { seq: 40, status: 0, reply: Buffer.from('answer') })
-  first.complete(6, 3, { seq: 41, status: 1, reply: new Uint8Array(0) })
+  first.complete({ call: 5, seq: 40, status: 0, reply: Buffer.from('answer') }, 3)
+  first.complete({ call: 6, seq: 41, status: 1, reply: new Uint8Array(0) }, 3)
   table.open(4, B)
   return bytesOf((w) => table.encode(w))
 }

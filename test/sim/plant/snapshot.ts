@@ -84,7 +84,10 @@ export const snapshots: Readonly<Record<string, Plant>> = {
       mix: { ...noFaults, leave: 1, kill: 0.4, breakLink: 1, everyMs: 700 },
       faultMs: 60_000,
     },
-    apply: () => onceTaught((session) => session.completions.clear()),
+    apply: () =>
+      onceTaught((session) => {
+        session.completions.length = 0
+      }),
   },
   /** A learner takes sessions for much older than they are, and closes them when it is the owner. */
   ageOverstated: {
