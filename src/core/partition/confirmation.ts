@@ -29,24 +29,18 @@ export class Confirmations {
   /** Reads that the round under way covers, and those that came after it began. */
   #covered: HeldRead[] = []
   #next: HeldRead[] = []
-  #bytes = 0
+  /** Reads that are held, and bytes of their answers. Asked for by every call: kept, not added up. */
+  size = 0
+  bytes = 0
 
   constructor(owner: Ownership) {
     this.#owner = owner
   }
 
-  /** Bytes of the answers that are held. */
-  get bytes(): number {
-    return this.#bytes
-  }
-
-  get size(): number {
-    return this.#covered.length + this.#next.length
-  }
-
   add(read: HeldRead): void {
     this.#next.push(read)
-    this.#bytes += read.payload.length
+    this.size++
+    this.bytes += read.payload.length
     if (this.#missing.size === 0) this.#begin()
   }
 
@@ -76,7 +70,8 @@ export class Confirmations {
     this.#covered = []
     this.#next = []
     this.#missing.clear()
-    this.#bytes = 0
+    this.size = 0
+    this.bytes = 0
   }
 
   #begin(): void {
@@ -109,7 +104,8 @@ export class Confirmations {
   #release(): void {
     const { replies, commit } = this.#owner
     for (const { dependsOn, client, call, position, payload } of this.#covered) {
-      this.#bytes -= payload.length
+      this.size--
+      this.bytes -= payload.length
       replies.pushBytes(dependsOn, client, call, position, 0, payload)
     }
     this.#covered = []

@@ -47,16 +47,13 @@ export class ReplyQueue {
   readonly #record = new RecordView()
   #queue: Waiting[] = []
   #first = 0
-  /** Bytes of the answers that are held. */
+  /** Answers that are held, and their bytes. */
+  size = 0
   bytes = 0
 
   constructor(partition: number, store: LogStore) {
     this.#partition = partition
     this.#store = store
-  }
-
-  get size(): number {
-    return this.#queue.length - this.#first
   }
 
   /** Queues the answer that stands in a record's envelope. */
@@ -78,12 +75,13 @@ export class ReplyQueue {
 
   /** Sends what the commit has passed. */
   release(commit: number): void {
+    if (this.size === 0) return
     const queue = this.#queue
-    if (queue.length === 0) return
     while (this.#first < queue.length) {
       const waiting = queue[this.#first]!
       if (waiting.dependsOn > commit) break
       this.#first++
+      this.size--
       this.bytes -= waiting.payload.length
       this.#send(waiting)
     }
@@ -101,10 +99,12 @@ export class ReplyQueue {
     for (let i = this.#first; i < this.#queue.length; i++) visit(this.#queue[i]!.client, this.#queue[i]!.call)
     this.#queue = []
     this.#first = 0
+    this.size = 0
     this.bytes = 0
   }
 
   #push(waiting: Waiting): void {
+    this.size++
     this.bytes += waiting.payload.length
     const last = this.#queue.at(-1)
     this.#queue.push(
