@@ -37,6 +37,7 @@ import { ConfigLog } from './config-log.ts'
 import { Pulse } from './pulse.ts'
 import type { Effects, Settings } from './settings.ts'
 import { Steward } from './steward.ts'
+import { TurnList } from './turn-list.ts'
 
 const MESSAGE_HEADER_BYTES = 4
 /** How often partitions are looked at for background work that nobody asked for. */
@@ -58,7 +59,7 @@ export class Engine {
   readonly #peers = new Map<MemberId, Outlet>()
   readonly #dialled = new Map<MemberId, string>()
   /** Partitions with something to send at the end of this turn. */
-  readonly #flushing = new Set<number>()
+  readonly #flushing = new TurnList()
   /** Partitions with long work. */
   readonly #working = new Set<number>()
   #sweptMonoMs = 0
@@ -349,10 +350,8 @@ export class Engine {
   }
 
   #settle(now: Now): void {
-    for (const id of this.#flushing) {
-      this.#flushing.delete(id)
+    for (let id = this.#flushing.take(); id >= 0; id = this.#flushing.take())
       this.partitions[id]!.owner?.flush()
-    }
     // After the watchers of this turn have been told what there is.
     this.clients.answerProgress(now)
     this.log.flush(now, (partition) => this.partitions[partition]?.unresolved)
@@ -438,7 +437,7 @@ export class Engine {
       mapConfig: (map: number): MapConfig | undefined => log.memory.maps[map - 1]?.config,
       peer: (id: MemberId) => peers.get(id),
       propose: (next: PartitionConfig) => log.propose(next),
-      flushLater: (partition: number) => void flushing.add(partition),
+      flushLater: (partition: number) => flushing.add(partition),
       workLater: (partition: number) => {
         if (working.size === 0) effects.background()
         working.add(partition)

@@ -313,18 +313,17 @@ export class Owner implements Ownership {
 
   /** Sends every replica what it lacks. */
   flush(): void {
-    for (const peer of this.log.peers.values()) {
-      if (!peer.transfer) this.#send(peer)
-    }
+    for (const peer of this.log.peers.values()) if (!peer.transfer) this.#send(peer)
     this.watchers.pump()
   }
 
   #send(peer: Peer): void {
+    const { store, epochs } = this.replica
+    if (peer.next > store.head) return
     const outlet = this.context.peer(peer.id)
     if (!outlet) return
-    const { store, epochs } = this.replica
     // It lacks what this log no longer has: it must start from a transfer.
-    if (peer.next < store.tailFirst && peer.next <= store.head) this.onRefuse(peer.id, peer.session)
+    if (peer.next < store.tailFirst) this.onRefuse(peer.id, peer.session)
     else sendRecords(peer, outlet, store, epochs, this.reference, this.commit)
   }
 

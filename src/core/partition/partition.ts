@@ -70,6 +70,8 @@ export class Partition {
   /** Two histories of this partition exist; it serves nobody until an operator decides. */
   conflicted = false
   #reference: Reference
+  /** Whether `config` names this member in sync. Asked for every message, and the ids are long to compare. */
+  #inSync = false
   /** Whoever knows this epoch knows of the last declared loss; 0 where there has been none. */
   #eraEpoch = 0
   #replica: Replica | undefined
@@ -96,7 +98,7 @@ export class Partition {
 
   get role(): PartitionRole {
     if (this.#owner) return 'owner'
-    if (this.#backup) return this.config?.inSync.includes(this.#context.self) ? 'backup' : 'learner'
+    if (this.#backup) return this.#inSync ? 'backup' : 'learner'
     return this.#incoming ? 'learner' : 'none'
   }
 
@@ -138,6 +140,7 @@ export class Partition {
     this.#takeover = undefined
     this.#begunSession = 0
     const { self } = this.#context
+    this.#inSync = config.inSync.includes(self)
     const voided = known !== undefined && config.era !== known.era
     if (voided || (known === undefined && config.era > 0 && config.prev !== '')) this.#eraEpoch = config.epoch
     if (voided) {
@@ -152,7 +155,7 @@ export class Partition {
     // Only the first configuration of a partition and a declared loss begin with nothing.
     const fresh = voided || (known === undefined && config.prev === '')
     if (config.owner === self) this.#own(config, fresh, now)
-    else if (config.inSync.includes(self)) this.#follow(config, known, fresh, now)
+    else if (this.#inSync) this.#follow(config, known, fresh, now)
     else this.#stepOut(config, known, now)
   }
 
@@ -265,11 +268,10 @@ export class Partition {
     const backup = this.#backup
     if (!backup) {
       // In sync in name only: it lost what it held, and the owner must not wait for it.
-      if (this.config.inSync.includes(this.#context.self))
-        this.#answer(from, MessageType.refuse, m.session, 0)
+      if (this.#inSync) this.#answer(from, MessageType.refuse, m.session, 0)
       return
     }
-    if (backup.revoked || (this.role === 'learner' && m.session !== this.#learnerSession)) return
+    if (backup.revoked || (!this.#inSync && m.session !== this.#learnerSession)) return
     if (this.#replica) this.#replica.sessions.nowMonoMs = now.monoMs
     backup.toldEpoch = m.epoch
     try {
@@ -306,7 +308,7 @@ export class Partition {
 
   onSnapshotBegin(from: MemberId, m: SnapshotBegin): void {
     if (!this.#gate(from, m) || from !== this.config?.owner) return
-    if (this.config.inSync.includes(this.#context.self)) return
+    if (this.#inSync) return
     // On an older link an earlier transfer may come late: what it brings must not replace what the owner counts on by now.
     if (m.session <= this.#begunSession) return
     this.#begunSession = m.session

@@ -8,7 +8,16 @@
  * link, is not taken for a new one. Between two members nothing but the order on one link is taken for granted.
  */
 
-import type { ByteReader, ByteWriter } from '../base/bytes.ts'
+import {
+  type ByteReader,
+  type ByteWriter,
+  getU16,
+  getU32,
+  getU48,
+  putU16,
+  putU32,
+  putU48,
+} from '../base/bytes.ts'
 import { beginMessage, endMessage, MessageType } from './message.ts'
 
 /** `u16 partition · u48 epoch · u32 tag`: the head of every message between replicas of a partition. */
@@ -19,19 +28,32 @@ export interface Reference {
 }
 
 const REFERENCE_BYTES = 12
+/** Of a `replicate` before its records. */
+const REPLICATE_BYTES = REFERENCE_BYTES + 5 * 6
+const ANSWER_BYTES = REFERENCE_BYTES + 2 * 6
 /** Of one entry of a beacon: reference, commit, whether it is vouched for. */
 const ENTRY_BYTES = REFERENCE_BYTES + 6 + 1
 
 export function writeReference(w: ByteWriter, ref: Readonly<Reference>): void {
-  w.u16(ref.partition)
-  w.u48(ref.epoch)
-  w.u32(ref.tag)
+  w.reserve(REFERENCE_BYTES)
+  putReference(w.buffer, w.length, ref)
+  w.length += REFERENCE_BYTES
 }
 
 export function readReference(r: ByteReader, into: Reference): void {
-  into.partition = r.u16()
-  into.epoch = r.u48()
-  into.tag = r.u32()
+  getReference(r.bytes, r.skip(REFERENCE_BYTES), into)
+}
+
+function putReference(b: Buffer, at: number, ref: Readonly<Reference>): void {
+  putU16(b, at, ref.partition)
+  putU48(b, at + 2, ref.epoch)
+  putU32(b, at + 8, ref.tag)
+}
+
+function getReference(b: Buffer, at: number, into: Reference): void {
+  into.partition = getU16(b, at)
+  into.epoch = getU48(b, at + 2)
+  into.tag = getU32(b, at + 8)
 }
 
 /**
@@ -52,13 +74,15 @@ export class Replicate implements Reference {
   recordsEnd = 0
 
   read(r: ByteReader): this {
-    readReference(r, this)
-    this.session = r.u48()
-    this.prevSeq = r.u48()
-    this.prevEpoch = r.u48()
-    this.recordsEpoch = r.u48()
-    this.commit = r.u48()
-    this.bytes = r.bytes
+    const b = r.bytes
+    const at = r.skip(REPLICATE_BYTES)
+    getReference(b, at, this)
+    this.session = getU48(b, at + 12)
+    this.prevSeq = getU48(b, at + 18)
+    this.prevEpoch = getU48(b, at + 24)
+    this.recordsEpoch = getU48(b, at + 30)
+    this.commit = getU48(b, at + 36)
+    this.bytes = b
     this.recordsStart = r.offset
     this.recordsEnd = r.end
     return this
@@ -75,12 +99,16 @@ export function writeReplicateHeader(
   recordsEpoch: number,
   commit: number,
 ): void {
-  writeReference(w, ref)
-  w.u48(session)
-  w.u48(prevSeq)
-  w.u48(prevEpoch)
-  w.u48(recordsEpoch)
-  w.u48(commit)
+  w.reserve(REPLICATE_BYTES)
+  const b = w.buffer
+  const at = w.length
+  putReference(b, at, ref)
+  putU48(b, at + 12, session)
+  putU48(b, at + 18, prevSeq)
+  putU48(b, at + 24, prevEpoch)
+  putU48(b, at + 30, recordsEpoch)
+  putU48(b, at + 36, commit)
+  w.length = at + REPLICATE_BYTES
 }
 
 /**
@@ -96,9 +124,11 @@ export class Answer implements Reference {
   seq = 0
 
   read(r: ByteReader): this {
-    readReference(r, this)
-    this.session = r.u48()
-    this.seq = r.u48()
+    const b = r.bytes
+    const at = r.skip(ANSWER_BYTES)
+    getReference(b, at, this)
+    this.session = getU48(b, at + 12)
+    this.seq = getU48(b, at + 18)
     return this
   }
 }
@@ -117,9 +147,13 @@ export function writeAnswer(
   seq: number,
 ): void {
   const mark = beginMessage(w, type)
-  writeReference(w, ref)
-  w.u48(session)
-  w.u48(seq)
+  w.reserve(ANSWER_BYTES)
+  const b = w.buffer
+  const at = w.length
+  putReference(b, at, ref)
+  putU48(b, at + 12, session)
+  putU48(b, at + 18, seq)
+  w.length = at + ANSWER_BYTES
   endMessage(w, mark)
 }
 
