@@ -273,8 +273,8 @@ function writeEnvelope(bytes: Buffer, start: number, envelope: RecordEnvelope): 
   return at + 3
 }
 
-/** Below this a loop is faster than a view and a native copy. */
-const LOOP_BYTES_MAX = 160
+/** Below this a loop, 1 ns a byte, is faster than a view and a native copy, 42 ns up to some hundreds of bytes. */
+const LOOP_BYTES_MAX = 48
 
 function copyBytes(target: Buffer, at: number, source: Uint8Array, start: number, end: number): number {
   const count = end - start
