@@ -48,6 +48,22 @@ function tailOf(store: LogStore, from = store.tailFirst, to = store.head): Buffe
 }
 
 describe('LogStore', () => {
+  it('appends a run of records of any size as it was, in blocks of its own', () => {
+    const owner = storeOf()
+    const sizes = [10, 200, 3000, 2 * MIB, 20, 300_000, 40, 5, 70_000, 1]
+    sizes.forEach((bytes, i) => {
+      write(owner, { key: `key-${i}`, value: 'v'.repeat(bytes), envelope: 'r' })
+    })
+    const bytes = tailOf(owner)
+    const backup = storeOf()
+    // Not at a multiple of anything, as in a frame.
+    backup.appendBytes(Buffer.concat([Buffer.alloc(3), bytes]), 3, 3 + bytes.length)
+    backup.applyTo(backup.head)
+    expect(tailOf(backup).equals(bytes)).toBe(true)
+    expect(sizes.map((_, i) => has(backup, `key-${i}`))).toEqual(sizes.map(() => true))
+    auditStore(backup)
+  })
+
   it('takes effect at a backup only up to what is applied, and forgets what is cut off', () => {
     const owner = storeOf()
     write(owner, { key: 'a', value: '1' })
