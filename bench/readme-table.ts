@@ -68,14 +68,14 @@ export function readmeTable(rows: readonly Row[]): string {
   return [head, head.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
 }
 
-const BEGIN = /(<!-- bench: .* -->\n)[^]*?(<!-- \/bench -->)/
+const PLACE = /(<!-- bench: .* -->\n)[\s\S]*?(<!-- \/bench -->)/
 
 /** README.md with its table made anew, and the machine named. @throws Error where it has no place for it */
 export function withTable(readme: string, rows: readonly Row[]): string {
   const first = rows[0]
-  if (first === undefined || !BEGIN.test(readme)) throw new Error('README.md has no place for the table')
+  if (first === undefined || !PLACE.test(readme)) throw new Error('README.md has no place for the table')
   return readme.replace(
-    BEGIN,
+    PLACE,
     (_, begin: string, end: string) =>
       `${begin}${readmeTable(rows)}\n\nOn ${machineText(first.machine)}.\n${end}`,
   )
