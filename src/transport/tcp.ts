@@ -30,11 +30,6 @@ const KEEPALIVE_DELAY_MS = 10_000
 /** Connections of one listener that have not sent their hello; one more and the oldest is refused. */
 const WAITING_CONNECTIONS_MAX = 256
 const READ_BUFFER_BYTES = 64 * 1024
-/**
- * Read from one socket before everything else has its turn. While reads fill their buffer the event loop goes on with
- * the same socket, up to 32 times: 2 MiB of writes are some 40 ms in which no timer runs and nobody else is read.
- */
-const BURST_BYTES = 2 * READ_BUFFER_BYTES
 
 const SOCKET_OPTIONS = {
   noDelay: true,
@@ -208,7 +203,6 @@ class Connection implements Wire {
   }
   /** Whether this side has dialled. */
   #dialled = false
-  #burstBytes = 0
   /** Why nothing is read: the link does not want to, or others are to have their turn. */
   #paused = false
   #resting = false
@@ -235,8 +229,7 @@ class Connection implements Wire {
   }
 
   receive(chunk: Buffer): void {
-    this.#burstBytes = chunk.length < READ_BUFFER_BYTES ? 0 : this.#burstBytes + chunk.length
-    if (this.#burstBytes >= BURST_BYTES) this.#rest()
+    if (chunk.length >= READ_BUFFER_BYTES) this.#rest()
     if (this.#refused || this.#link?.closed) return
     try {
       if (this.#link === undefined) this.#greet(chunk)
@@ -249,8 +242,12 @@ class Connection implements Wire {
     }
   }
 
+  /**
+   * A read that has filled its buffer is not followed by another one before everything else has had its turn. The event
+   * loop would go on with the same socket up to 32 times: 2 MiB of writes are some 40 ms in which no timer runs and nobody
+   * else is read.
+   */
   #rest(): void {
-    this.#burstBytes = 0
     this.#resting = true
     this.socket.pause()
     setImmediate(() => {
