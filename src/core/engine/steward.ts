@@ -216,6 +216,8 @@ export class Steward {
       if (kind === 'remove') owner.shrink(member, 'moved', nextEpoch(config.epoch, view.gen))
       else if (kind === 'handover' && handovers < HANDOVERS_MAX && !owner.handsOver) {
         owner.handOver(member)
+        // Nothing may be under way, and then there is nothing to wait for: its calls waited 50 ms and more for the next beat.
+        owner.round(now, nextEpoch(config.epoch, view.gen))
         handovers++
       } else if (kind === 'add' && transfers < transfersMax && !owner.log.peers.has(member)) {
         owner.teach(member, now)
