@@ -117,10 +117,11 @@ class Pair {
     }
   }
 
-  /** The key that is being written, all the time, and all the others in their turn. */
+  /** The key that is being written, all the time, and all the others in their turn, twice: the second may be served here. */
   async #read(): Promise<void> {
     for (let i = 0; !this.#stopping; i++) {
-      const keys = [this.#key(this.#at), this.#key(this.#at), `k${i % KEYS}`, `k${(7 * i) % KEYS}`]
+      const [one, other] = [`k${i % KEYS}`, `k${(7 * i) % KEYS}`]
+      const keys = [this.#key(this.#at), this.#key(this.#at), one, one, other, other]
       for (const key of keys) {
         const beganMs = performance.now()
         const value = await this.reader.get(key)
@@ -166,10 +167,10 @@ describe('what a cached read finds', () => {
       await killed(pair, cluster)
       // How many of the reads are served from the cache depends on the pace of writer and reader; many are, in the end.
       const stats = (): NearCacheStats => pair.reader.nearCacheStats!
-      while (stats().hits < 5000 || stats().invalidations < 1000) await pair.acks(100)
+      while (stats().hits < 1000 || stats().invalidations < 100) await pair.acks(100)
     })
     expect(history.violations).toEqual([])
-  }, 60_000)
+  }, 120_000)
 
   test('nor while a member has vanished and is found out by its silence', async () => {
     const member = { beaconMs: 50, suspectMs: 300, leaseMs: 500, graceMs: 800 }
