@@ -71,7 +71,7 @@ export const losses: Readonly<Record<string, Plant>> = {
   /** A version of an era that is over fits an entry of the same seq. */
   otherEraVersion: {
     expects: /may not have been written|not linearizable/,
-    seed: 17,
+    seed: 59,
     options: { loss: true, faultMs: 80_000 },
     apply: () => {
       const table = operationTable as Record<number, Row>

@@ -92,7 +92,7 @@ export const snapshots: Readonly<Record<string, Plant>> = {
   /** A learner takes sessions for much older than they are, and closes them when it is the owner. */
   ageOverstated: {
     expects: /closes session|has expired after/,
-    seed: 104,
+    seed: 42,
     options: { ...moving, mix: { ...noFaults, leave: 1, kill: 0.4, everyMs: 1500 } },
     apply: () =>
       onceTaught((session) => {
