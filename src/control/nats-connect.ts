@@ -124,7 +124,7 @@ export async function connectNats(target: NatsTarget, signal?: AbortSignal): Pro
   } finally {
     signal?.removeEventListener('abort', destroy)
     unsubscribe('net.client.socket', onSocket)
-    // While it is in use Node follows every promise of this process: a quarter of what a client can do (see bench/).
+    // While it is in use Node follows every promise of this process: a fifth of what a client's calls cost.
     if (--attempts === 0) attempt.disable()
   }
 }

@@ -130,6 +130,7 @@ export class SessionTable {
     const session = new Session(number, id, this.nowMonoMs, this)
     this.#byNumber.set(number, session)
     this.#byId.set(id, session)
+    this.#latest = session
     this.#lastNumber = Math.max(this.#lastNumber, number)
     return session
   }

@@ -18,7 +18,7 @@ const PRESSURE = 7 / 8
 
 /**
  * Where entries are overwritten at random, 1.2 records are moved for each that is written; 0.32 would be 0.75 (Rosenblum and
- * Ousterhout, TOCS 1992), but then an entry of 119 bytes takes 242 bytes, index and all, instead of 221.
+ * Ousterhout, TOCS 1992), but then an entry of 119 bytes takes 242 bytes, index and all, instead of 218.
  */
 const GARBAGE_RATIO_MAX = 0.25
 

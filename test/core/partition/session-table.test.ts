@@ -62,6 +62,15 @@ test('a session that is closed is not found, and what it held is no longer count
   expect(table.open(3, A)).toBe(table.find(A))
 })
 
+test('of two sessions of one client the later one is found, also where the earlier one was found before', () => {
+  const table = new SessionTable()
+  const id = '1'.repeat(32)
+  const before = table.open(1, id)
+  expect(table.find(id)).toBe(before)
+  const after = table.open(2, id)
+  expect(table.find(id)).toBe(after)
+})
+
 test('a table is the same at the other end of a transfer', () => {
   const table = new SessionTable()
   for (const call of [8, 6]) table.open(call, call === 8 ? A : B).complete(done(call), 2)
