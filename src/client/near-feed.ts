@@ -22,13 +22,13 @@ import type { Lane } from './lane.ts'
 import type { MapGate, MapWaiter } from './map-catalog.ts'
 import type { NearCache } from './near-cache.ts'
 import { toKey } from './operation.ts'
+import { RetryClock } from './retry-clock.ts'
 import type { Router } from './router.ts'
 
 /** Events granted to one partition, and how many may come before they are granted anew. */
 const CREDIT = 0x4000_0000
 const GRANT = 0x1000_0000
 const BACKOFF_FIRST_MS = 5
-const BACKOFF_MAX_MS = 200
 /** How often the proof of a partition is renewed while an entry may be served by it. */
 const PROOFS = 4
 const NO_BYTES = new Uint8Array(0)
@@ -51,7 +51,7 @@ export class NearFeeds implements EventSink, MapWaiter {
   readonly #router: Router
   readonly #gate: MapGate
   readonly #cache: NearCache
-  readonly #nowMs: () => number
+  readonly #retries: RetryClock<Feed>
   #feeds: Feed[] = []
   #started = false
   /** It has failed for good, or the client is closed: every read goes to the owner. */
@@ -59,13 +59,12 @@ export class NearFeeds implements EventSink, MapWaiter {
   /** The number of new subscriptions, and how many have each. */
   #watch = 0
   readonly #uses = new Map<number, number>()
-  #timer: NodeJS.Timeout | undefined
 
   constructor(router: Router, gate: MapGate, cache: NearCache, nowMs: () => number) {
     this.#router = router
     this.#gate = gate
     this.#cache = cache
-    this.#nowMs = nowMs
+    this.#retries = new RetryClock(nowMs, (feed) => this.#subscribe(feed), BACKOFF_FIRST_MS)
   }
 
   /** Begins to subscribe, once; called with every read that the cache cannot answer. */
@@ -104,7 +103,7 @@ export class NearFeeds implements EventSink, MapWaiter {
     if (owner === undefined || link === undefined || link.closed) {
       if (owner !== undefined) this.#router.roster.connect(owner)
       this.#router.requestView()
-      this.#retry(feed)
+      this.#retries.backOff(feed)
       return
     }
     // All that begin anew together share a number, so that there are few.
@@ -151,7 +150,7 @@ export class NearFeeds implements EventSink, MapWaiter {
     const feed = this.#feeds[partition]
     if (feed === undefined || (feed.link !== undefined && feed.link === owner?.link)) return
     this.#detach(feed)
-    feed.retryAtMs = 0
+    this.#retries.release(feed)
     this.#subscribe(feed)
   }
 
@@ -164,28 +163,7 @@ export class NearFeeds implements EventSink, MapWaiter {
     }
     this.#detach(feed)
     if (code === 'NOT_OWNER' || code === 'PARTITION_LOST') this.#router.requestView()
-    this.#retry(feed)
-  }
-
-  #retry(feed: Feed): void {
-    feed.backoffMs = Math.min(BACKOFF_MAX_MS, Math.max(BACKOFF_FIRST_MS, feed.backoffMs * 2))
-    feed.retryAtMs = this.#nowMs() + feed.backoffMs
-    this.#timer ??= setTimeout(() => this.#retryDue(), feed.backoffMs)
-  }
-
-  #retryDue(): void {
-    this.#timer = undefined
-    const nowMs = this.#nowMs()
-    let nextMs = Number.POSITIVE_INFINITY
-    for (const feed of this.#feeds) {
-      if (feed.retryAtMs === 0) continue
-      if (feed.retryAtMs > nowMs) nextMs = Math.min(nextMs, feed.retryAtMs)
-      else {
-        feed.retryAtMs = 0
-        this.#subscribe(feed)
-      }
-    }
-    if (Number.isFinite(nextMs)) this.#timer ??= setTimeout(() => this.#retryDue(), nextMs - nowMs)
+    this.#retries.backOff(feed)
   }
 
   #feedOf(link: Link, watch: number, partition: number): Feed | undefined {
@@ -244,7 +222,7 @@ export class NearFeeds implements EventSink, MapWaiter {
   #end(): void {
     if (this.#ended) return
     this.#ended = true
-    clearTimeout(this.#timer)
+    this.#retries.close()
     for (const feed of this.#feeds) this.#detach(feed)
     this.#router.unsubscribe(this.#watch)
     this.#cache.lostAll()

@@ -1,50 +1,58 @@
 /**
- * Lanes that wait before they try again, under one timer for all of them.
+ * Lanes and subscriptions that wait before they try again, under one timer for all of a kind.
  *
- * The pause of a lane doubles from 1 ms to 200 ms, with a quarter of chance on either side, until one of its calls is
- * answered. The timer keeps the process alive: while it runs, somebody waits for an answer.
+ * A pause doubles from the first one to 200 ms, with a quarter of chance on either side, until whoever waits has been
+ * answered and sets `backoffMs` to 0. The timer keeps the process alive: while it runs, somebody waits for an answer.
  */
-
-import type { Lane } from './lane.ts'
 
 const BACKOFF_MAX_MS = 200
 
-export class RetryClock {
+/** What may wait. */
+export interface Retrying {
+  /** When to try again; 0 while nothing stands in the way. */
+  retryAtMs: number
+  /** The last pause. */
+  backoffMs: number
+}
+
+export class RetryClock<T extends Retrying> {
   readonly #nowMs: () => number
-  readonly #due: (lane: Lane) => void
-  readonly #lanes = new Set<Lane>()
+  readonly #due: (one: T) => void
+  readonly #firstMs: number
+  readonly #waiting = new Set<T>()
   #timer: NodeJS.Timeout | undefined
   #timerAtMs = 0
 
-  constructor(nowMs: () => number, due: (lane: Lane) => void) {
+  constructor(nowMs: () => number, due: (one: T) => void, firstMs = 1) {
     this.#nowMs = nowMs
     this.#due = due
+    this.#firstMs = firstMs
   }
 
-  /** Comes back to the lane after a pause longer than the last one, unless that is arranged already. */
-  backOff(lane: Lane): void {
-    if (lane.retryAtMs !== 0) return
-    lane.backoffMs = Math.min(BACKOFF_MAX_MS, Math.max(1, lane.backoffMs * 2))
-    this.after(lane, lane.backoffMs * (0.75 + Math.random() / 2))
+  /** Comes back to it after a pause longer than the last one, unless that is arranged already. */
+  backOff(one: T): void {
+    if (one.retryAtMs !== 0) return
+    one.backoffMs = Math.min(BACKOFF_MAX_MS, Math.max(this.#firstMs, one.backoffMs * 2))
+    this.after(one, one.backoffMs * (0.75 + Math.random() / 2))
   }
 
-  /** Comes back to the lane after `pauseMs`. */
-  after(lane: Lane, pauseMs: number): void {
-    lane.retryAtMs = this.#nowMs() + pauseMs
-    this.#lanes.add(lane)
-    this.#arm(lane.retryAtMs)
+  /** Comes back to it after `pauseMs`. */
+  after(one: T, pauseMs: number): void {
+    one.retryAtMs = this.#nowMs() + pauseMs
+    this.#waiting.add(one)
+    this.#arm(one.retryAtMs)
   }
 
-  /** Nothing stands in the lane's way any more. */
-  release(lane: Lane): void {
-    if (lane.retryAtMs === 0) return
-    lane.retryAtMs = 0
-    this.#lanes.delete(lane)
+  /** Nothing stands in its way any more. */
+  release(one: T): void {
+    if (one.retryAtMs === 0) return
+    one.retryAtMs = 0
+    this.#waiting.delete(one)
   }
 
   close(): void {
     clearTimeout(this.#timer)
-    this.#lanes.clear()
+    this.#waiting.clear()
   }
 
   #arm(atMs: number): void {
@@ -57,11 +65,11 @@ export class RetryClock {
   #fire(): void {
     this.#timer = undefined
     const nowMs = this.#nowMs()
-    const due = [...this.#lanes].filter((lane) => lane.retryAtMs <= nowMs)
-    for (const lane of due) this.release(lane)
-    for (const lane of due) this.#due(lane)
+    const due = [...this.#waiting].filter((one) => one.retryAtMs <= nowMs)
+    for (const one of due) this.release(one)
+    for (const one of due) this.#due(one)
     let nextMs = Number.POSITIVE_INFINITY
-    for (const lane of this.#lanes) if (lane.retryAtMs < nextMs) nextMs = lane.retryAtMs
+    for (const one of this.#waiting) if (one.retryAtMs < nextMs) nextMs = one.retryAtMs
     if (Number.isFinite(nextMs)) this.#arm(nextMs)
   }
 }

@@ -70,7 +70,7 @@ export class Router implements RosterHandler, CallsHandler {
 
   readonly #handler: RouterHandler
   readonly #nowMs: () => number
-  readonly #retries: RetryClock
+  readonly #retries: RetryClock<Lane>
   readonly #reader = new ByteReader(Buffer.alloc(0))
   readonly #reply = new ReplyView()
   readonly #sinks = new Map<number, EventSink>()

@@ -28,6 +28,7 @@ import type { Lane } from './lane.ts'
 import type { MapGate, MapWaiter } from './map-catalog.ts'
 import { toKey } from './operation.ts'
 import { checkNames } from './options.ts'
+import { RetryClock } from './retry-clock.ts'
 import type { Router } from './router.ts'
 import {
   type Change,
@@ -43,7 +44,6 @@ import { decodeToken, encodeToken, Positions } from './watch-token.ts'
 const CREDIT_TOTAL = 4096
 const CREDIT_MIN = 8
 const BACKOFF_FIRST_MS = 5
-const BACKOFF_MAX_MS = 200
 
 const OPTIONS = ['where', 'initial', 'resume', 'signal'] as const
 const CAUSES: readonly RemoveCause[] = ['removed', 'expired', 'evicted']
@@ -124,7 +124,11 @@ class WatchStream implements EventSink, MapWaiter, ChangeSource {
   #base: Positions
   #sinceBase = 0
   #newest: ChangeRecord | undefined
-  #timer: NodeJS.Timeout | undefined
+  readonly #retries = new RetryClock<Feed>(
+    () => performance.now(),
+    (feed) => this.#subscribe(feed),
+    BACKOFF_FIRST_MS,
+  )
   #closed = false
   readonly #onAbort = (): void => this.close()
 
@@ -258,7 +262,7 @@ class WatchStream implements EventSink, MapWaiter, ChangeSource {
     if (owner === undefined || link === undefined || link.closed) {
       if (owner !== undefined) this.#router.roster.connect(owner)
       this.#router.requestView()
-      this.#retry(feed)
+      this.#retries.backOff(feed)
       return
     }
     feed.watch = feed.watch === 0 ? this.#firstWatch : this.#router.subscribe(this)
@@ -309,7 +313,7 @@ class WatchStream implements EventSink, MapWaiter, ChangeSource {
     const feed = this.#feeds[partition]
     if (feed === undefined || (feed.link !== undefined && feed.link === owner?.link)) return
     this.#detach(feed)
-    feed.retryAtMs = 0
+    this.#retries.release(feed)
     this.#subscribe(feed)
   }
 
@@ -327,28 +331,7 @@ class WatchStream implements EventSink, MapWaiter, ChangeSource {
     if (!feed.positioned && feed.dirty) this.#startAgain(feed)
     // A lost partition is asked for until somebody begins it anew: then the watcher is told `reset`.
     if (error.code === 'NOT_OWNER' || error.code === 'PARTITION_LOST') this.#router.requestView()
-    this.#retry(feed)
-  }
-
-  #retry(feed: Feed): void {
-    feed.backoffMs = Math.min(BACKOFF_MAX_MS, Math.max(BACKOFF_FIRST_MS, feed.backoffMs * 2))
-    feed.retryAtMs = performance.now() + feed.backoffMs
-    this.#timer ??= setTimeout(() => this.#retryDue(), feed.backoffMs)
-  }
-
-  #retryDue(): void {
-    this.#timer = undefined
-    const nowMs = performance.now()
-    let nextMs = Number.POSITIVE_INFINITY
-    for (const feed of this.#feeds) {
-      if (feed.retryAtMs === 0) continue
-      if (feed.retryAtMs > nowMs) nextMs = Math.min(nextMs, feed.retryAtMs)
-      else {
-        feed.retryAtMs = 0
-        this.#subscribe(feed)
-      }
-    }
-    if (Number.isFinite(nextMs)) this.#timer ??= setTimeout(() => this.#retryDue(), nextMs - nowMs)
+    this.#retries.backOff(feed)
   }
 
   // --- Events
@@ -422,7 +405,7 @@ class WatchStream implements EventSink, MapWaiter, ChangeSource {
   #end(error: GridError | undefined): void {
     if (this.#closed) return
     this.#closed = true
-    clearTimeout(this.#timer)
+    this.#retries.close()
     this.#router.catalog.leave(this.#gate, this)
     this.#options.signal?.removeEventListener('abort', this.#onAbort)
     for (const feed of this.#feeds) this.#detach(feed)
